@@ -1,0 +1,59 @@
+# Two commands do all set-up: `make demo` and `make test`. Both work on a machine with python3 (3.11 or later) and make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: help demo test lint format unit integration e2e config bench clean
+
+help:
+	@echo "make demo    bridge, broker and 50 simulated devices; prints the address of the page"
+	@echo "make test    everything that CI checks: lint, types, unit, real broker, real browser"
+	@echo "make lint    ruff and mypy    make format    let ruff mend what it can"
+	@echo "make unit | integration | e2e    one kind of test    make clean    remove what was made here"
+
+demo: $(VENV)/.installed
+	$(BIN)/fleetwire demo
+
+test: lint
+	.ci/install-tools
+	$(PYTEST)
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.installed-test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+unit integration e2e: $(VENV)/.installed-test
+	.ci/install-tools
+	$(PYTEST) tests/$@
+
+# config/fleetwire.toml is generated from bridge/settings.py.
+config: $(VENV)/.installed
+	$(BIN)/fleetwire check-config --print-default > config/fleetwire.toml
+
+bench: $(VENV)/.installed-test
+	$(BIN)/python -m benchmarks.demo
+
+clean:
+	rm -rf $(VENV) build dist artifacts .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage htmlcov *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Fleetwire needs Python 3.11 or later; name one with: make PYTHON=python3.12 ..."; exit 1; }
+	@PYTHON=$(PYTHON) .ci/make-venv $(VENV)
+	@touch $@
+
+$(VENV)/.installed: pyproject.toml | $(VENV)/.made
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.installed-test: pyproject.toml | $(VENV)/.made
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@ $(VENV)/.installed

@@ -1,0 +1,5 @@
+"""`python -m bridge` is `fleetwire`."""
+
+from bridge.cli import main
+
+main()

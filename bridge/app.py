@@ -1,0 +1,206 @@
+"""The composition root: builds everything, starts it and stops it, in one visible order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from collections.abc import Awaitable
+from pathlib import Path
+
+from bridge.assets import asset_dir, plotly_js
+from bridge.conventions.registry import default_registry
+from bridge.core.commands import CommandLimits, Commands
+from bridge.core.counters import Counters
+from bridge.core.fleet import Fleet, FleetLimits
+from bridge.core.recent import RecentLog
+from bridge.installation import prepare_data_dir, read_client_id, read_token
+from bridge.live.hub import Hub, LiveLimits
+from bridge.operations import BridgeOperations
+from bridge.pipeline import Pipeline, Timing
+from bridge.settings import Settings
+from bridge.sources.embedded_broker import EmbeddedBroker
+from bridge.sources.mqtt import MqttSource
+from bridge.sources.simulated import SimulatedSource
+from bridge.sources.source import Source
+from bridge.web.access import Access
+from bridge.web.server import Server
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.25  # presence, time-outs and staleness are told within this time
+TICKS_LATE_S = 5.0  # a loop that has not ticked for so long is not healthy
+
+
+def now_us() -> int:
+    """The wall clock, in microseconds since 1970 UTC."""
+    return time.time_ns() // 1000
+
+
+class App:
+    """One running bridge."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.data_dir: Path = settings.data_dir
+        self.broker: EmbeddedBroker | None = None
+        self.broker_url = ""  # of the embedded broker, once it runs
+        self.token: str | None = None
+        self._server: Server | None = None
+        self._pipeline: Pipeline | None = None
+        self._sources: list[Source] = []
+        self._ticker: asyncio.Task[None] | None = None
+        self._ticked = time.monotonic()
+
+    async def start(self) -> None:
+        """Start from the inside out: first what remembers, then what serves, last what brings data.
+
+        Raises:
+            BridgeError: something cannot start; whatever had started is stopped again.
+        """
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self) -> None:
+        settings = self.settings
+        # 1. What belongs to this installation.
+        self.data_dir = prepare_data_dir(settings.data_dir)
+        if settings.web.auth == "token":
+            self.token = read_token(self.data_dir)
+        # 2. The state, which is pure, and the pipeline around it.
+        self._pipeline = self._build_pipeline()
+        # 3. The page: from now on it can be opened, even if no broker is there.
+        operations = BridgeOperations(self._pipeline, self._problems)
+        web = settings.web
+        self._server = Server(
+            web,
+            Access(self.token, web.host, web.allowed_hosts, web.allowed_origins),
+            self._pipeline.hub,
+            operations,
+            self._pipeline.counters,
+            now_us,
+            asset_dir("dashboard"),
+            plotly_js(),
+        )
+        await self._server.start()
+        # 4. The broker of our own, if no other is named.
+        urls = list(settings.mqtt.urls)
+        if not urls and settings.simulated.devices == 0:
+            self.broker = EmbeddedBroker(settings.broker, self.data_dir, asset_dir("config") / "mosquitto.conf")
+            info = await self.broker.start()
+            self.broker_url = info.url
+            urls = [info.url]
+        # 5. The sources, which begin to bring data.
+        if urls:
+            client_id = settings.mqtt.client_id or read_client_id(self.data_dir)
+            self._sources.append(MqttSource(settings.mqtt, now_us, client_id, urls))
+        if settings.simulated.devices:
+            simulated = settings.simulated
+            self._sources.append(SimulatedSource(simulated.devices, simulated.rate_hz, simulated.seed, now_us))
+        for source in self._sources:
+            await source.start(self._pipeline.listener(source))
+        self._ticker = asyncio.create_task(self._tick())
+
+    async def stop(self) -> None:
+        """The reverse: no more data, flush what is there, send the dashboards away, end the broker."""
+        for source in self._sources:
+            await self._quietly(source.stop())
+        self._sources = []
+        if self._ticker is not None:
+            self._ticker.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._ticker
+            self._ticker = None
+        if self._pipeline is not None:
+            try:
+                self._pipeline.close()
+            except Exception:
+                log.exception("while flushing")
+        if self._server is not None:
+            await self._quietly(self._server.stop())
+            self._server = None
+        if self.broker is not None:
+            await self._quietly(self.broker.stop())
+            self.broker = None
+
+    @property
+    def url(self) -> str:
+        """Where the page is, with the token if one is needed."""
+        assert self._server is not None
+        host = self.settings.web.host
+        host = f"[{host}]" if ":" in host else host
+        base = f"http://{host}:{self._server.port}/"
+        return base if self.token is None else f"{base}?token={self.token}"
+
+    @property
+    def port(self) -> int:
+        assert self._server is not None
+        return self._server.port
+
+    def _build_pipeline(self) -> Pipeline:
+        settings = self.settings
+        fleet_settings, live, commands = settings.fleet, settings.live, settings.commands
+        counters = Counters()
+        fleet = Fleet(
+            FleetLimits(
+                max_devices=fleet_settings.max_devices,
+                max_metrics_per_device=fleet_settings.max_metrics_per_device,
+                max_texts_per_metric=fleet_settings.max_texts_per_metric,
+                stale_min_us=int(fleet_settings.stale_min_s * 1e6),
+                stale_factor=fleet_settings.stale_factor,
+                stale_default_us=int(fleet_settings.stale_default_s * 1e6),
+            ),
+            counters,
+        )
+        recent = RecentLog(live.recent_bytes, live.recent_seconds)
+        limits = LiveLimits(live.ring_bytes, int(live.ring_seconds * 1e6), live.max_subscriptions)
+        return Pipeline(
+            default_registry(fleet_settings.max_payload_bytes),
+            fleet,
+            Commands(
+                CommandLimits(
+                    commands.default_ttl_ms, commands.max_ttl_ms, commands.max_pending_per_device, commands.kept
+                )
+            ),
+            Hub(secrets.token_hex(8), fleet, recent, counters, limits),
+            recent,
+            counters,
+            now_us,
+            Timing(live.flush_interval_ms * 1000, live.fleet_interval_ms * 1000),
+        )
+
+    async def _tick(self) -> None:
+        assert self._pipeline is not None
+        assert self._server is not None
+        while True:
+            self._ticked = time.monotonic()
+            try:
+                self._pipeline.tick()
+                self._server.tick(now_us())
+            except Exception:
+                # A defect in here must not end staleness, time-outs and slow-client checks for good.
+                log.exception("the ticker failed; going on")
+            await asyncio.sleep(TICK_S)
+
+    def _problems(self) -> list[str]:
+        """What is wrong with the process itself; /healthz answers 503 while there is anything."""
+        problems = []
+        if self._ticker is not None and self._ticker.done():
+            problems.append("the ticker has ended")
+        late_s = time.monotonic() - self._ticked
+        if self._ticker is not None and late_s > TICKS_LATE_S:
+            problems.append(f"the event loop is {late_s:.0f} s late")
+        return problems
+
+    @staticmethod
+    async def _quietly(stopping: Awaitable[None]) -> None:
+        """Wait for one part to stop; its failure must not keep the others from stopping."""
+        try:
+            await stopping
+        except Exception:
+            log.exception("while stopping")

@@ -1,0 +1,144 @@
+"""The messages between bridge and dashboards: parsing what comes in, encoding what goes out, once for all.
+
+docs/protocol.md is the contract; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+
+from bridge.errors import ProtocolError
+
+SUBPROTOCOL_BINARY = "fleetwire.v1"
+SUBPROTOCOL_JSON = "fleetwire.v1.json"
+
+CLOSE_SHUTTING_DOWN = 4001
+CLOSE_SLOW = 4008
+CLOSE_SILENT = 4012
+CLOSE_BAD_TOKEN = 4500
+CLOSE_BAD_MESSAGES = 4501
+CLOSE_AUTH_TIMEOUT = 4502
+
+MAX_NOTE_LENGTH = 500  # a note is a line, not a document
+
+ERROR_CODES = frozenset(
+    {
+        "invalid_json",
+        "invalid_message",
+        "unknown_type",
+        "unsupported_binary",
+        "unauthorized",
+        "forbidden",
+        "unknown_channel",
+        "unknown_device",
+        "unknown_command",
+        "invalid_arguments",
+        "device_offline",
+        "broker_unavailable",
+        "busy",
+        "id_reused",
+        "too_many_subscriptions",
+        "not_found",
+        "rate_limited",
+        "internal",
+    }
+)
+
+Id = Annotated[str, msgspec.Meta(min_length=1, max_length=64)] | int
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=1_024)]
+
+
+class Auth(msgspec.Struct):
+    token: Annotated[str, msgspec.Meta(max_length=512)]
+
+
+class Subscribe(msgspec.Struct):
+    id: Id
+    channel: Text
+    epoch: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+    offset: Annotated[int, msgspec.Meta(ge=0)] | None = None
+
+
+class Unsubscribe(msgspec.Struct):
+    id: Id
+
+
+class RunCommand(msgspec.Struct):
+    id: Id
+    device_id: Text
+    name: Text
+    args: dict[str, Any] = {}
+    ttl_ms: int | None = None
+
+
+class WriteNote(msgspec.Struct):
+    text: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NOTE_LENGTH)]
+
+
+class Ping(msgspec.Struct):
+    id: Id | None = None
+    client_time_ms: float | None = None
+
+
+ClientMessage = Auth | Subscribe | Unsubscribe | RunCommand | WriteNote | Ping
+
+TYPES: dict[str, type[ClientMessage]] = {
+    "auth": Auth,
+    "subscribe": Subscribe,
+    "unsubscribe": Unsubscribe,
+    "command": RunCommand,
+    "note": WriteNote,
+    "ping": Ping,
+}
+
+
+class Packet:
+    """One WebSocket message, made once and sent to many.
+
+    `wire` is filled by the web layer at the first send: the payload with its WebSocket header, which is the same for
+    every client, because a server does not mask.
+    """
+
+    __slots__ = ("is_text", "payload", "wire")
+
+    def __init__(self, payload: bytes, *, is_text: bool = True) -> None:
+        self.payload = payload
+        self.is_text = is_text
+        self.wire: bytes | None = None
+
+
+def json_packet(type_: str, **fields: Any) -> Packet:
+    """A JSON message. NaN and infinities become null, which every browser can parse."""
+    return Packet(msgspec.json.encode({"type": type_, **fields}))
+
+
+def error_packet(code: str, message: str, ref: Any = None) -> Packet:
+    assert code in ERROR_CODES, code
+    return json_packet("error", code=code, message=message, ref=ref)
+
+
+def parse(text: str | bytes) -> tuple[ClientMessage, Any]:
+    """What a client said, and its `id` for the answer.
+
+    Raises:
+        ProtocolError: `invalid_json`, `unknown_type` or `invalid_message`.
+    """
+    try:
+        raw = msgspec.json.decode(text)
+    except (ValueError, RecursionError):
+        raise ProtocolError("invalid_json", "this is not JSON") from None
+    if not isinstance(raw, dict):
+        raise ProtocolError("invalid_json", "a message is a JSON object with a type")
+    ref = raw.get("id")
+    if not isinstance(ref, str | int) or len(str(ref)) > 64:
+        ref = None
+    kind = raw.pop("type", None)
+    message_type = TYPES.get(kind) if isinstance(kind, str) else None
+    if message_type is None:
+        raise ProtocolError("unknown_type", f"there is no message type {str(kind)[:64]!r}", ref)
+    try:
+        return msgspec.convert(raw, message_type), ref
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise ProtocolError("invalid_message", str(error), ref) from None

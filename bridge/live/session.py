@@ -1,0 +1,135 @@
+"""One dashboard's conversation, without a socket: messages in, messages out. `web/socket.py` does the I/O."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from bridge.errors import ProtocolError
+from bridge.live.channel import Channel
+from bridge.live.messages import (
+    Auth,
+    Packet,
+    Ping,
+    RunCommand,
+    Subscribe,
+    Unsubscribe,
+    WriteNote,
+    error_packet,
+    json_packet,
+    parse,
+)
+
+if TYPE_CHECKING:
+    from bridge.live.hub import Hub
+
+log = logging.getLogger(__name__)
+
+# What each role may say. Deny by default: a message type that is missing here is refused to everyone.
+ALLOWED: dict[str, frozenset[type]] = {
+    "viewer": frozenset({Subscribe, Unsubscribe, Ping}),
+    "operator": frozenset({Subscribe, Unsubscribe, Ping, RunCommand, WriteNote}),
+}
+
+
+class Operations(Protocol):
+    """What a session may ask of the bridge. Raises `ProtocolError` when it is refused."""
+
+    def run_command(
+        self, device_id: str, command_id: str, name: str, args: dict[str, Any], *, ttl_ms: int | None, sent_by: str
+    ) -> tuple[dict[str, Any], bool]:
+        """The command's record, and whether it is new (then everybody has been told already)."""
+        ...
+
+
+class Session:
+    """An authenticated dashboard or program."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        operations: Operations,
+        session_id: str,
+        role: str,
+        send: Callable[[Packet], None],
+        *,
+        binary: bool,
+    ) -> None:
+        self.session_id = session_id
+        self.role = role
+        self.binary = binary
+        self.has_pinged = False  # set by the first `ping`: from then on silence means that it is gone
+        self.send = send  # hands a packet to the socket; never waits
+        self._hub = hub
+        self._operations = operations
+        self._channels: dict[str | int, Channel] = {}
+
+    def receive(self, text: str | bytes, now_us: int) -> list[Packet]:
+        """Everything to answer to one message, in order. Never raises: what we cannot do is answered with `error`."""
+        ref: Any = None
+        try:
+            message, ref = parse(text)
+            if type(message) not in ALLOWED.get(self.role, ()) and not isinstance(message, Auth):
+                raise ProtocolError("forbidden", f"the role {self.role!r} may not do this")
+            return self._handle(message, now_us)
+        except ProtocolError as error:
+            return [error_packet(error.code, error.message, ref if ref is not None else error.ref)]
+        except Exception:
+            log.exception("session %s: a message could not be handled", self.session_id)
+            return [error_packet("internal", "something went wrong on our side; it is in the log", ref)]
+
+    def close(self, now_us: int) -> None:
+        """Leave all channels."""
+        for channel in self._channels.values():
+            self._hub.leave(channel, self, now_us)
+        self._channels.clear()
+
+    def _handle(self, message: Any, now_us: int) -> list[Packet]:
+        match message:
+            case Ping():
+                self.has_pinged = True
+                return [
+                    json_packet(
+                        "pong", id=message.id, client_time_ms=message.client_time_ms, server_time_ms=now_us / 1000
+                    )
+                ]
+            case Subscribe():
+                return self._subscribe(message, now_us)
+            case Unsubscribe():
+                channel = self._channels.pop(message.id, None)
+                if channel is None:
+                    raise ProtocolError("unknown_channel", f"nothing was subscribed with id {message.id!r}")
+                if channel not in self._channels.values():
+                    self._hub.leave(channel, self, now_us)
+                return []
+            case RunCommand():
+                record, is_new = self._operations.run_command(
+                    message.device_id,
+                    str(message.id),
+                    message.name,
+                    message.args,
+                    ttl_ms=message.ttl_ms,
+                    sent_by=self.session_id,
+                )
+                return [] if is_new else [json_packet("command", **record)]
+            case WriteNote():
+                self._hub.write_note(message.text, self.session_id, now_us)
+                return []
+            case _:
+                raise ProtocolError("invalid_message", "this connection is authenticated already")
+
+    def _subscribe(self, message: Subscribe, now_us: int) -> list[Packet]:
+        if message.id in self._channels:
+            raise ProtocolError("id_reused", f"the id {message.id!r} is in use by another subscription")
+        if len(self._channels) >= self._hub.max_subscriptions:
+            raise ProtocolError("too_many_subscriptions", f"at most {self._hub.max_subscriptions} at once")
+        channel = self._hub.channel(message.channel, now_us)
+        if channel in self._channels.values():
+            raise ProtocolError("id_reused", f"this connection follows {message.channel!r} already")
+        packets = self._hub.catch_up(channel, message, binary=self.binary, now_us=now_us)
+        # From here on every new message of the channel is ours; nothing can come between, we do not wait anywhere.
+        self._channels[message.id] = channel
+        channel.followers[self] = None
+        channel.idle_since_us = None
+        return packets

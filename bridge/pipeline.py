@@ -1,0 +1,386 @@
+"""The way of a reading, whole, in one file; and the way of a command back.
+
+    source ─message─▶ registry (convention) ─observations─▶ fleet ─batch─▶ log, device and fleet channels
+                                                                        └─▶ acknowledgement to the broker
+    dashboard ─command─▶ ledger ─▶ convention ─▶ source ─▶ broker ─▶ device ─reply─▶ (the way of a reading)
+
+Everything here runs on the event loop and waits for nothing. Batches are flushed at once when the line has been quiet,
+and at most every `flush_interval_us` under load.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Any, NamedTuple, assert_never
+from uuid import uuid4
+
+import msgspec
+
+from bridge.conventions.registry import Registry
+from bridge.core.commands import Command, Commands, State
+from bridge.core.counters import Counters
+from bridge.core.fleet import Fleet
+from bridge.core.frame import split_by_span
+from bridge.core.model import (
+    AvailabilityChange,
+    CommandReply,
+    Description,
+    Ignored,
+    Message,
+    Observation,
+    Publish,
+    Readings,
+    Reason,
+    Rejection,
+    Removed,
+    SignOfLife,
+)
+from bridge.core.recent import RecentLog
+from bridge.core.series import Device
+from bridge.errors import ProtocolError, PublishFailed
+from bridge.live.hub import COMMANDS_IN_WELCOME, Hub
+from bridge.live.messages import json_packet
+from bridge.sources.source import Clock, Source, SourceStatus
+
+log = logging.getLogger(__name__)
+
+QUARANTINE_SIZE = 200  # rejected messages kept to look at; older ones are only counted
+QUARANTINE_PAYLOAD = 200  # bytes kept of each: enough to recognise the sender
+
+
+class Timing(NamedTuple):
+    """How often things go out."""
+
+    flush_interval_us: int = 50_000
+    fleet_interval_us: int = 500_000
+    stats_interval_us: int = 2_000_000
+
+
+class Pipeline:
+    """Joins sources, fleet and live plane. One instance, on one event loop."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        fleet: Fleet,
+        commands: Commands,
+        hub: Hub,
+        recent: RecentLog,
+        counters: Counters,
+        clock: Clock,
+        timing: Timing,
+    ) -> None:
+        self.fleet = fleet
+        self.commands = commands
+        self.hub = hub
+        self.counters = counters
+        self.sources: dict[str, Source] = {}
+        self.statuses: dict[str, SourceStatus] = {}
+        self.quarantine: deque[dict[str, Any]] = deque(maxlen=QUARANTINE_SIZE)
+        self._registry = registry
+        self._recent = recent
+        self._clock = clock
+        self._timing = timing
+        self._flush_handle: asyncio.Handle | None = None
+        self._fleet_handle: asyncio.TimerHandle | None = None
+        self._flushed_us = 0
+        self._fleet_flushed_us = 0
+        self._stats_us = 0
+        self._emitted = 0
+        self._unacknowledged: list[tuple[Source, tuple[int, int]]] = []
+        self._waiting: dict[str, set[asyncio.Future[None]]] = {}  # for the end of a command, by its id
+
+    def listener(self, source: Source) -> _Listener:
+        """What to hand to `source.start`: messages and status of that source."""
+        self.sources[source.name] = source
+        return _Listener(self, source)
+
+    # ----- the way of a reading ---------------------------------------------------------------------------
+
+    def receive(self, source: Source, message: Message) -> None:
+        """One MQTT message. The hot path."""
+        counters = self.counters
+        counters.received += 1
+        counters.received_bytes += len(message.payload)
+        if message.duplicate:
+            counters.duplicates += 1
+        convention, observations = self._registry.decode(message)
+        for observation in observations:
+            if type(observation) is Readings:
+                self.fleet.observe_readings(
+                    convention.name, source.name, observation, message.received_us, retained=message.retain
+                )
+            else:
+                self._observe(convention.name, source.name, observation, message)
+        if message.ack_token is not None:
+            # The message is safe once its batch is in memory; history will move this point behind the commit.
+            self._unacknowledged.append((source, message.ack_token))
+        if self._flush_handle is None:
+            self._schedule_flush(message.received_us)
+
+    def _observe(self, convention: str, source: str, observation: Observation, message: Message) -> None:
+        """Everything but readings."""
+        now_us = message.received_us
+        match observation:
+            case Readings():
+                self.fleet.observe_readings(convention, source, observation, now_us, retained=message.retain)
+            case Description():
+                self.fleet.observe_description(convention, source, observation, now_us)
+            case AvailabilityChange():
+                self.fleet.observe_availability(convention, source, observation, now_us)
+            case SignOfLife():
+                if not message.retain:
+                    self.fleet.observe_life(convention, source, observation.device, now_us)
+            case CommandReply():
+                self._observe_reply(convention, observation, message)
+            case Removed():
+                self.fleet.remove(convention, observation.device)
+            case Ignored():
+                self.counters.ignored += 1
+            case Rejection():
+                self._reject(observation, message)
+            case _:
+                assert_never(observation)
+
+    def _observe_reply(self, convention: str, reply: CommandReply, message: Message) -> None:
+        device = self.fleet.find(convention, reply.device)
+        command = None
+        if device is not None and not message.retain:
+            # The readings that came before the answer go out before it: they may be its effect.
+            command = self.commands.answer(device, reply, message.received_us)
+        if command is None:
+            self._reject(
+                Rejection(Reason.UNKNOWN_COMMAND_ID, f"no command {reply.command_id!r} waits for this device"), message
+            )
+            return
+        self._tell(command)
+
+    def _reject(self, rejection: Rejection, message: Message) -> None:
+        self.counters.reject(rejection.reason)
+        self.quarantine.append(
+            {
+                "reason": rejection.reason,
+                "detail": rejection.detail[:500],
+                "topic": message.topic[:1024],
+                "payload": message.payload[:QUARANTINE_PAYLOAD].decode("utf-8", "replace"),
+                "payload_bytes": len(message.payload),
+                "time_ms": message.received_us // 1000,
+            }
+        )
+
+    def _schedule_flush(self, now_us: int) -> None:
+        loop = asyncio.get_running_loop()
+        wait_us = self._flushed_us + self._timing.flush_interval_us - now_us
+        if wait_us <= 0 or wait_us > self._timing.flush_interval_us:  # the latter: the clock was set back
+            # Quiet until now: as soon as the messages that arrived with this one are read.
+            self._flush_handle = loop.call_soon(self.flush)
+        else:
+            self._flush_handle = loop.call_later(wait_us / 1e6, self.flush)
+
+    def flush(self) -> None:
+        """Send what has come together, and acknowledge it."""
+        if self._flush_handle is not None:
+            self._flush_handle.cancel()
+            self._flush_handle = None
+        now_us = self._clock()
+        self._flushed_us = now_us
+        batch = self.fleet.take_batch(now_us)
+        changes = self.fleet.take_changes()
+        if changes:
+            self.hub.publish_changes(changes, now_us)
+        if batch is not None:
+            self._recent.append(batch)
+            for part in split_by_span(batch):
+                self.hub.publish_readings(part, now_us)
+            if self._fleet_handle is None:
+                self._schedule_fleet(now_us)
+        self._acknowledge()
+
+    def _acknowledge(self) -> None:
+        waiting, self._unacknowledged = self._unacknowledged, []
+        by_source: dict[str, list[tuple[int, int]]] = {}
+        for source, token in waiting:
+            by_source.setdefault(source.name, []).append(token)
+        for name, tokens in by_source.items():
+            self.sources[name].acknowledge(tokens)
+
+    def _schedule_fleet(self, now_us: int) -> None:
+        wait_us = self._fleet_flushed_us + self._timing.fleet_interval_us - now_us
+        if wait_us <= 0 or wait_us > self._timing.fleet_interval_us:
+            self._flush_fleet()
+        else:
+            self._fleet_handle = asyncio.get_running_loop().call_later(wait_us / 1e6, self._flush_fleet)
+
+    def _flush_fleet(self) -> None:
+        self._fleet_handle = None
+        now_us = self._clock()
+        self._fleet_flushed_us = now_us
+        batch = self.fleet.latest.take_dirty(now_us)
+        if batch is None:
+            return
+        self._emitted += len(batch)
+        self.counters.conflated = self.counters.readings - self.counters.late - self._emitted
+        for part in split_by_span(batch):
+            self.hub.publish_fleet(part, now_us)
+
+    # ----- the way of a command ---------------------------------------------------------------------------
+
+    def run_command(
+        self,
+        device_id: str,
+        command_id: str,
+        name: str,
+        args: dict[str, Any],
+        *,
+        ttl_ms: int | None,
+        sent_by: str,
+    ) -> tuple[dict[str, Any], bool]:
+        """Check a command, send it, and tell everybody how it goes on.
+
+        Returns:
+            the record, and whether it is new; the same id with the same content is the same command.
+
+        Raises:
+            ProtocolError: refused, with the code; nothing was sent.
+        """
+        now_us = self._clock()
+        try:
+            device = self.fleet.devices.get(device_id)
+            if device is None:
+                raise ProtocolError("unknown_device", f"there is no device {device_id[:100]!r}")
+            known = self.commands.find(command_id)
+            source = self.sources.get(device.source)
+            if known is None and (source is None or source.status.state != "connected"):
+                raise ProtocolError("broker_unavailable", "not connected to the broker; nothing was sent")
+            command, is_new = self.commands.accept(
+                device, command_id or uuid4().hex, name, args, ttl_ms=ttl_ms, sent_by=sent_by, now_us=now_us
+            )
+        except ProtocolError:
+            self.counters.commands_refused += 1
+            raise
+        if is_new:
+            assert source is not None
+            self.counters.commands += 1
+            self._tell(command)  # the record exists before anything is sent
+            self._send(command, device, source, now_us)
+        return command.as_dict(), is_new
+
+    def _send(self, command: Command, device: Device, source: Source, now_us: int) -> None:
+        request = self.commands.request(command, device)
+        publish = self._registry.by_name(device.convention).encode_command(request)
+        expires_s = max(1, (command.expires_us - now_us) // 1_000_000)
+        future = source.publish(_with_expiry(publish, expires_s))
+
+        def delivered(done: asyncio.Future[None]) -> None:
+            if done.cancelled():
+                return
+            error = done.exception()
+            if error is None:
+                news = self.commands.advance(command, State.DELIVERED, self._clock())
+            elif isinstance(error, PublishFailed):
+                news = self.commands.fail(command, "broker_unavailable", error.reason, self._clock())
+            else:
+                log.error("command %s could not be sent", command.command_id, exc_info=error)
+                news = self.commands.fail(command, "internal", "could not be sent; see the log", self._clock())
+            if news:
+                self._tell(command)
+
+        refused = future.done() and not future.cancelled() and future.exception() is not None
+        if not refused and self.commands.advance(command, State.SENT, self._clock()):
+            self._tell(command)
+        future.add_done_callback(delivered)
+
+    def _tell(self, command: Command) -> None:
+        self.hub.broadcast(json_packet("command", **command.as_dict()))
+        if command.has_ended:
+            for waiting in self._waiting.pop(command.command_id, ()):
+                if not waiting.done():
+                    waiting.set_result(None)
+
+    def when_ended(self, command_id: str) -> asyncio.Future[None]:
+        """A future that is done when the command has ended. Cancel it when you no longer wait."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiting = self._waiting.setdefault(command_id, set())
+        waiting.add(future)
+        future.add_done_callback(waiting.discard)
+        return future
+
+    # ----- what happens with time, and what others ask ----------------------------------------------------
+
+    def tick(self) -> None:
+        """Staleness, time-outs, presence, counters. Called some four times a second."""
+        now_us = self._clock()
+        self.fleet.tick(now_us)
+        for command in self.commands.tick(now_us):
+            self._tell(command)
+        changes = self.fleet.take_changes()
+        if changes:
+            self.hub.publish_changes(changes, now_us)
+        self.hub.tick(now_us)
+        if not 0 <= now_us - self._stats_us < self._timing.stats_interval_us:
+            self._stats_us = now_us
+            self.hub.broadcast(json_packet("stats", time_ms=now_us // 1000, **self.stats()))
+
+    def on_status(self, status: SourceStatus) -> None:
+        """A source connected or lost its broker."""
+        self.statuses[status.name] = status
+        log.info(
+            "%s: %s %s %s%s",
+            status.name,
+            status.state,
+            status.address,
+            status.protocol,
+            f" ({status.detail})" if status.detail else "",
+        )
+        self.hub.broadcast(json_packet("source", **source_as_dict(status)))
+
+    def stats(self) -> dict[str, Any]:
+        """All counters, and the sizes of things."""
+        return {
+            **self.counters.as_dict(),
+            "devices": len(self.fleet.devices),
+            "series": len(self.fleet.series),
+            "operators": len(self.hub.sessions),
+        }
+
+    def welcome(self) -> dict[str, Any]:
+        """What a dashboard learns before it asks for anything."""
+        return {
+            "epoch": self.hub.epoch,
+            "server_time_ms": self._clock() / 1000,
+            "operators": len(self.hub.sessions),
+            "sources": [source_as_dict(status) for status in self.statuses.values()],
+            "commands": [command.as_dict() for command in self.commands.recent(COMMANDS_IN_WELCOME)],
+            "notes": list(self.hub.notes),
+        }
+
+    def close(self) -> None:
+        """Flush what is left and stop the timers."""
+        self.flush()
+        if self._fleet_handle is not None:
+            self._fleet_handle.cancel()
+            self._fleet_handle = None
+        self._flush_fleet()
+
+
+class _Listener:
+    """Gives a source's messages their source."""
+
+    def __init__(self, pipeline: Pipeline, source: Source) -> None:
+        self._source = source
+        self._receive: Callable[[Source, Message], None] = pipeline.receive
+        self.on_status = pipeline.on_status
+
+    def on_message(self, message: Message) -> None:
+        self._receive(self._source, message)
+
+
+def source_as_dict(status: SourceStatus) -> dict[str, Any]:
+    return {field: getattr(status, field) for field in status.__struct_fields__}
+
+
+def _with_expiry(publish: Publish, expires_s: int) -> Publish:
+    return msgspec.structs.replace(publish, expires_s=expires_s)

@@ -1,0 +1,350 @@
+"""Every setting, with its default, its unit and one sentence of help. The only file that knows pydantic.
+
+Order of precedence: command-line flag, environment `FLEETWIRE_<SECTION>__<FIELD>`, `fleetwire.toml`, default.
+A key that nobody knows is refused, because a misspelt limit that is silently ignored is no limit.
+`config/fleetwire.toml` is generated from this file (`fleetwire check-config --print-default`); a test holds it so.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from bridge.errors import ConfigError
+
+ENVIRONMENT_PREFIX = "FLEETWIRE_"
+
+
+class Section(BaseModel):
+    """A table of the TOML file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only programs on this machine can reach `host`."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+class WebSettings(Section):
+    """The HTTP server: page, API and WebSocket."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on. Anything but loopback needs auth = 'token'.")
+    port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one and prints it.")
+    auth: Literal["token", "none"] = Field(
+        "token",
+        description="'token' asks for the token printed at start; 'none' is allowed on loopback only.",
+    )
+    allowed_hosts: list[str] = Field(
+        [], description="Further names by which browsers may call this server (guards against DNS rebinding)."
+    )
+    allowed_origins: list[str] = Field(
+        [],
+        description="Further page origins that may open the WebSocket, such as 'https://dash.example.org'.",
+    )
+    max_message_bytes: int = Field(
+        65_536, ge=1024, description="Largest WebSocket message from a dashboard; commands are far smaller."
+    )
+    auth_timeout_s: float = Field(5.0, gt=0, description="Time to authenticate a WebSocket before it is closed (4502).")
+    client_buffer_bytes: int = Field(
+        1_000_000, ge=65_536, description="Unsent bytes per dashboard before it is closed as too slow (4008)."
+    )
+    write_timeout_s: float = Field(
+        10.0, gt=0, description="How long a dashboard may read nothing at all before it is closed (4008)."
+    )
+    silence_timeout_s: float = Field(
+        40.0,
+        gt=0,
+        description="How long a dashboard that pings (the page does, every 10 s) may say nothing before 4012.",
+    )
+    max_connections: int = Field(
+        1_000, ge=1, description="WebSockets open at once; one more gets 503 with Retry-After."
+    )
+
+
+class MqttSettings(Section):
+    """The connection to your MQTT broker. Without a URL, Fleetwire starts a broker of its own."""
+
+    urls: list[str] = Field(
+        [],
+        description="Broker URLs tried in turn: mqtt://[user:password@]host[:1883] or mqtts://host[:8883].",
+    )
+    username: str = Field("", description="User name, if not in the URL.")
+    password: SecretStr = Field(SecretStr(""), description="Password, if not in the URL. Better given by environment.")
+    client_id: str = Field(
+        "",
+        description="Fixed client id; empty makes one per installation, so that the broker keeps our session.",
+    )
+    topics: list[str] = Field(
+        ["#"], min_length=1, description="Topic filters to subscribe to. '#' is everything except $-topics."
+    )
+    protocol: Literal["auto", "5", "3.1.1"] = Field(
+        "auto", description="MQTT version; 'auto' tries 5 and falls back to 3.1.1 with a notice."
+    )
+    keepalive_s: int = Field(
+        15, ge=5, le=3600, description="Keep-alive; a half-open connection is noticed after 1.5 times this."
+    )
+    session_expiry_s: int = Field(
+        604_800, ge=0, description="How long the broker keeps our session while we are away (7 days)."
+    )
+    receive_maximum: int = Field(
+        2_000,
+        ge=1,
+        le=65_535,
+        description="QoS 1 messages the broker may send ahead of our acknowledgements.",
+    )
+    connect_timeout_s: float = Field(10.0, gt=0, description="Time for TCP, TLS and CONNACK together.")
+    reconnect_min_s: float = Field(0.5, gt=0, description="Shortest pause before a reconnect (full jitter).")
+    reconnect_max_s: float = Field(30.0, gt=0, description="Longest pause before a reconnect (full jitter).")
+    ca_file: Path | None = Field(None, description="CA certificates for mqtts; empty takes those of the system.")
+    cert_file: Path | None = Field(None, description="Client certificate for mutual TLS.")
+    key_file: Path | None = Field(None, description="Key of the client certificate.")
+
+    @field_validator("urls")
+    @classmethod
+    def _urls_have_a_known_scheme(cls, urls: list[str]) -> list[str]:
+        for url in urls:
+            if not url.startswith(("mqtt://", "mqtts://")) or len(url.split("://", 1)[1]) == 0:
+                raise ValueError(f"'{url}' must look like mqtt://host:1883 or mqtts://host:8883")
+        return urls
+
+    @field_validator("ca_file", "cert_file", "key_file")
+    @classmethod
+    def _files_exist(cls, path: Path | None) -> Path | None:
+        # A certificate that is missing must stop us: starting without TLS would be weaker than asked for.
+        if path is not None and not path.is_file():
+            raise ValueError(f"'{path}' is not a file")
+        return path
+
+
+class BrokerSettings(Section):
+    """The embedded broker, used only when `mqtt.urls` is empty."""
+
+    engine: Literal["auto", "mosquitto", "nats"] = Field(
+        "auto", description="'auto' prefers mosquitto when it is on the PATH, else the bundled NATS server."
+    )
+    host: str = Field("127.0.0.1", description="Address the embedded broker listens on.")
+    port: int = Field(
+        1883,
+        ge=0,
+        le=65535,
+        description="Port the embedded broker listens on; 0 takes a free one and prints it.",
+    )
+
+    @field_validator("host")
+    @classmethod
+    def _loopback_only(cls, host: str) -> str:
+        if not is_loopback(host):
+            raise ValueError("the embedded broker has no passwords and stays on loopback; run your own broker for more")
+        return host
+
+
+class SimulatedSettings(Section):
+    """Simulated devices inside the bridge, without any broker."""
+
+    devices: int = Field(0, ge=0, le=100_000, description="How many devices to simulate in process; 0 is none.")
+    rate_hz: float = Field(1.0, gt=0, le=1000, description="Messages a second of each simulated device.")
+    seed: int = Field(1, description="Same seed, same fleet.")
+
+
+class FleetSettings(Section):
+    """What is kept of devices, and when a value counts as old."""
+
+    max_devices: int = Field(
+        100_000, ge=1, description="Devices remembered; random ids in topics must not eat the memory."
+    )
+    max_metrics_per_device: int = Field(1_000, ge=1, description="Metrics remembered per device, for the same reason.")
+    max_texts_per_metric: int = Field(
+        1_000,
+        ge=1,
+        description="Different texts remembered per text metric; a counter in text form is not a state.",
+    )
+    max_payload_bytes: int = Field(262_144, ge=1, description="Larger MQTT payloads are counted and not decoded.")
+    stale_min_s: float = Field(30.0, gt=0, description="A device is never called stale before this silence.")
+    stale_factor: float = Field(
+        5.0, gt=1, description="A device is stale when silent for this many of its usual intervals."
+    )
+    stale_default_s: float = Field(
+        300.0, gt=0, description="Silence that counts as stale while the interval is unknown."
+    )
+
+
+class LiveSettings(Section):
+    """Delivery to dashboards."""
+
+    flush_interval_ms: int = Field(
+        50,
+        ge=1,
+        le=1000,
+        description="Longest time a reading waits for company under load; idle ones go at once.",
+    )
+    fleet_interval_ms: int = Field(
+        500, ge=50, le=10_000, description="The fleet channel sends each series at most once in this time."
+    )
+    ring_bytes: int = Field(
+        8_000_000, ge=65_536, description="Memory per channel from which a returning dashboard resumes."
+    )
+    ring_seconds: float = Field(60.0, gt=0, description="Age after which a frame leaves that memory.")
+    recent_bytes: int = Field(
+        64_000_000, ge=1_000_000, description="Memory for the recent past that a chart shows when it opens."
+    )
+    recent_seconds: float = Field(900.0, gt=0, description="Age after which a reading leaves that memory (15 min).")
+    max_subscriptions: int = Field(64, ge=1, description="Channels one dashboard may follow at once.")
+
+
+class CommandSettings(Section):
+    """Commands to devices."""
+
+    default_ttl_ms: int = Field(30_000, ge=100, description="Time for a device to answer when the sender names none.")
+    max_ttl_ms: int = Field(3_600_000, ge=100, description="Longest time-to-live that a sender may ask for.")
+    max_pending_per_device: int = Field(10, ge=1, description="Unanswered commands per device; one more is refused.")
+    kept: int = Field(1_000, ge=10, description="Finished commands kept in memory for the page and the API.")
+
+
+class Settings(BaseSettings):
+    """All sections. Build it with `load_settings`, which turns every problem into a `ConfigError`."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    data_dir: Path = Field(
+        Path("data"),
+        description="Folder for the token, the broker's state and, later, the history (mode 0700).",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="How much is logged.")
+    web: WebSettings = WebSettings()
+    mqtt: MqttSettings = MqttSettings()
+    broker: BrokerSettings = BrokerSettings()
+    simulated: SimulatedSettings = SimulatedSettings()
+    fleet: FleetSettings = FleetSettings()
+    live: LiveSettings = LiveSettings()
+    commands: CommandSettings = CommandSettings()
+
+    @model_validator(mode="after")
+    def _open_server_needs_auth(self) -> Settings:
+        if self.web.auth == "none" and not is_loopback(self.web.host):
+            raise ValueError(
+                f"web.auth: 'none' is allowed on loopback only, but web.host is '{self.web.host}'; "
+                "anybody on the network could command your devices"
+            )
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings, _EnvironmentSource(settings_cls), _FileSource(settings_cls))
+
+
+class _EnvironmentSource(PydanticBaseSettingsSource):
+    """`FLEETWIRE_<SECTION>__<FIELD>`. Unlike pydantic's own source it refuses names that it does not know, and takes
+    lists as people write them: separated by commas."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        return None, field_name, False  # not used: __call__ reads everything at once
+
+    def __call__(self) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for variable, text in os.environ.items():
+            if not variable.startswith(ENVIRONMENT_PREFIX):
+                continue
+            path = variable.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
+            fields = self.settings_cls.model_fields
+            field = fields.get(path[0])
+            is_section = field is not None and isinstance(field.default, Section)
+            if is_section and len(path) == 2:
+                assert field is not None
+                field = type(field.default).model_fields.get(path[1])
+            elif is_section or len(path) != 1:
+                field = None
+            if field is None:
+                raise ConfigError(variable, "is not a setting that Fleetwire knows")
+            value = _split(variable, text) if field.annotation == list[str] else text
+            if len(path) == 2:
+                values.setdefault(path[0], {})[path[1]] = value
+            else:
+                values[path[0]] = value
+        return values
+
+
+def _split(variable: str, text: str) -> list[str]:
+    if not text.lstrip().startswith("["):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    try:
+        parsed = json.loads(text)
+    except ValueError:
+        raise ConfigError(variable, "is neither a JSON list nor values separated by commas") from None
+    return [str(item) for item in parsed]
+
+
+class _FileSource(PydanticBaseSettingsSource):
+    """The TOML file named by the class attribute that `load_settings` sets for one call."""
+
+    values: dict[str, Any] = {}  # noqa: RUF012  (set for one call, in one thread, by load_settings)
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        return self.values.get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        return self.values
+
+
+def load_settings(flags: dict[str, Any] | None = None, config_file: Path | None = None) -> Settings:
+    """Read flags, environment and file, and check them all.
+
+    Args:
+        flags: nested values from the command line; they win over everything.
+        config_file: the TOML file; None takes `fleetwire.toml` in the current folder if it is there.
+
+    Raises:
+        ConfigError: naming the path of the first setting that is wrong.
+    """
+    file = config_file if config_file is not None else Path("fleetwire.toml")
+    values: dict[str, Any] = {}
+    if config_file is not None or file.is_file():
+        try:
+            values = tomllib.loads(file.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(str(file), error.strerror or "cannot be read") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(str(file), f"is not valid TOML: {error}") from None
+    _FileSource.values = values
+    try:
+        return Settings(**(flags or {}))
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = ".".join(str(part) for part in first["loc"])
+        problem = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            problem = "is not a setting that Fleetwire knows"
+        raise ConfigError(path, problem) from None
+    finally:
+        _FileSource.values = {}

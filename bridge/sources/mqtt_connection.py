@@ -1,0 +1,417 @@
+"""One connection to a broker, from CONNECT to its end: a paho client that lives on the event loop.
+
+Every connection gets a paho client of its own, which ends with it. So nothing of an earlier connection can come
+back: no half-read packet, no message id, and no command that waited too long. paho makes and reads all packets
+except the two that are hot (see mqtt_stream); no thread is involved.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import struct
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from bridge.core.model import Publish
+from bridge.errors import ConnectFailed, PublishFailed
+from bridge.settings import MqttSettings
+from bridge.sources.mqtt_open import open_socket, os_reason
+from bridge.sources.mqtt_publish import IN_FLIGHT_LIMIT, PublishWindow
+from bridge.sources.mqtt_stream import MalformedPacket, OnPublish, PacketStream
+from bridge.sources.mqtt_url import BrokerUrl
+
+logger = logging.getLogger(__name__)
+
+Version = Literal["5", "3.1.1"]
+
+PACKETS_PER_WAKE = 200
+"""Packets handled before the event loop gets its turn again: some milliseconds, whatever the pipeline costs."""
+
+TICKS_PER_KEEPALIVE = 10
+"""Ticks of the watch in one keep-alive. We ping every 5, and give up before 15 without a byte from the broker."""
+
+CLOSE_TIMEOUT_S = 1.0
+"""How long leaving may take: the rest is written, then the broker closes, which needs one round trip."""
+
+PUBLISH_OVERHEAD_BYTES = 32
+"""Room around topic and payload: fixed header, lengths, message id and the one property that we send."""
+
+PINGREQ = b"\xc0\x00"
+DISCONNECT = b"\xe0\x00"  # in MQTT 5 too: normal disconnection, the session stays
+PUBACK = struct.Struct("!BBH")
+
+UNSUPPORTED_VERSION = 0x84
+SESSION_TAKEN_OVER = 0x8E
+
+
+class VersionRefused(ConnectFailed):
+    """The broker answered CONNECT with 'unsupported protocol version', or hung up instead of answering."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Why a connection ended."""
+
+    reason: str
+    taken_over: bool = False  # the broker said so (MQTT 5)
+    hung_up: bool = False  # the broker closed without a word
+
+
+class _StreamClient(paho.Client):
+    """paho on a stream that is connected already.
+
+    `_create_socket` is not public, but it is the one place where paho makes its socket, and everything around it
+    (reset of state, CONNECT) stays as it is. A test holds that paho still calls it.
+    """
+
+    stream: PacketStream
+
+    def _create_socket(self) -> Any:
+        return self.stream
+
+
+class MqttConnection:
+    """Use: `await open()`, then `publish` and `acknowledge`; `ended` tells why it is over; `await close()` leaves."""
+
+    def __init__(
+        self,
+        url: BrokerUrl,
+        version: Version,
+        client_id: str,
+        settings: MqttSettings,
+        *,
+        retained_again: bool,
+        on_connected: Callable[[], None],
+        on_message: OnPublish,
+        on_notice: Callable[[], None],
+    ) -> None:
+        """
+        Args:
+            retained_again: ask for retained messages even if the broker still has our subscriptions.
+            on_connected: called once, with the broker's yes and before the first message.
+            on_message: called for every message; must not raise.
+            on_notice: called when `notices` has grown after `on_connected`.
+        """
+        self.url = url
+        self.version = version
+        self.notices: list[str] = []
+        self.session_present = False  # set with the CONNACK
+        self.connected = False  # between CONNACK and the end
+        self._settings = settings
+        self._retained_again = retained_again
+        self._on_connected = on_connected
+        self._on_message = on_message
+        self._on_notice = on_notice
+        self._loop = asyncio.get_running_loop()
+        self._client = self._make_client(client_id)
+        self._stream: PacketStream | None = None  # from TCP/TLS connect to the end
+        self._fd = -1
+        self._writer_added = False
+        self._flush_due: asyncio.Handle | None = None
+        self._read_due: asyncio.Handle | None = None
+        self._answer: asyncio.Future[None] = self._loop.create_future()
+        self.ended: asyncio.Future[Lost] = self._loop.create_future()
+        # The watch for silence. Counted in ticks that we really lived through, not by the clock: after a stop of
+        # the whole process (SIGSTOP, a laptop's lid) the broker's bytes lie unread, and it is not the silent one.
+        self._keepalive_s = settings.keepalive_s
+        self._tick_due: asyncio.TimerHandle | None = None
+        self._ticks = 0
+        self._silent_ticks = 0
+        self._window = PublishWindow(self._send)
+        self._max_packet_bytes = 0  # what the broker takes; 0 = it did not say
+
+    def _make_client(self, client_id: str) -> _StreamClient:
+        version_5 = self.version == "5"
+        client = _StreamClient(
+            CallbackAPIVersion.VERSION2,
+            client_id=client_id,
+            clean_session=None if version_5 else False,
+            protocol=MQTTProtocolVersion.MQTTv5 if version_5 else MQTTProtocolVersion.MQTTv311,
+            reconnect_on_failure=False,  # otherwise paho itself goes down to MQTT 3.1 inside its CONNACK handler
+            manual_ack=True,
+        )
+        if self.url.username:
+            client.username_pw_set(self.url.username, self.url.password or None)
+        client.max_inflight_messages = 0  # unlimited there, because the window is kept here
+        client.on_connect = self._on_connack
+        client.on_disconnect = self._on_paho_disconnect
+        client.on_subscribe = self._on_suback
+        client.on_publish = self._on_puback
+        client.on_socket_register_write = self._schedule_flush
+        client.on_socket_close = self._detach
+        return client
+
+    # ----- beginning ------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Connect and wait for the broker's answer.
+
+        Raises:
+            VersionRefused: try again with MQTT 3.1.1.
+            ConnectFailed: for any other reason.
+        """
+        timeout_s = self._settings.connect_timeout_s
+        try:
+            async with asyncio.timeout(timeout_s):
+                sock = await open_socket(self.url, self._settings)
+                stream = self._stream = PacketStream(sock, has_properties=self.version == "5")
+                self._client.stream = stream
+                self._fd = sock.fileno()
+                self._loop.add_reader(self._fd, self._on_readable)
+                self._say_connect()
+                await self._answer
+        except TimeoutError:
+            self._end("no answer")
+            raise ConnectFailed(self.url.address, f"no answer within {timeout_s:g} s") from None
+        except BaseException:
+            self._end("not connected")
+            raise
+
+    def _say_connect(self) -> None:
+        settings = self._settings
+        if self.version == "5":
+            properties = _make_properties(PacketTypes.CONNECT)
+            properties.SessionExpiryInterval = min(settings.session_expiry_s, 0xFFFF_FFFF)
+            properties.ReceiveMaximum = settings.receive_maximum
+            self._client.connect(
+                self.url.host, self.url.port, settings.keepalive_s, clean_start=False, properties=properties
+            )
+        else:
+            self._client.connect(self.url.host, self.url.port, settings.keepalive_s)
+
+    def _on_connack(self, _client: Any, _data: Any, flags: Any, reason: ReasonCode, properties: Any) -> None:
+        if self._answer.done():
+            return
+        if reason.is_failure:
+            kind = VersionRefused if reason.value == UNSUPPORTED_VERSION else ConnectFailed
+            self._answer.set_exception(kind(self.url.address, f"the broker refused us: {reason}"))
+            return
+        self.connected = True
+        self.session_present = flags.session_present
+        if self.version == "5":
+            self._read_limits(properties)
+        self._subscribe()
+        self._tick_due = self._loop.call_later(self._keepalive_s / TICKS_PER_KEEPALIVE, self._tick)
+        self._answer.set_result(None)
+        self._on_connected()
+
+    def _read_limits(self, properties: Any) -> None:
+        self._window.limit = min(IN_FLIGHT_LIMIT, getattr(properties, "ReceiveMaximum", IN_FLIGHT_LIMIT))
+        self._max_packet_bytes = getattr(properties, "MaximumPacketSize", 0)
+        self._keepalive_s = min(self._keepalive_s, getattr(properties, "ServerKeepAlive", 0) or self._keepalive_s)
+        kept_s = getattr(properties, "SessionExpiryInterval", None)
+        if kept_s is not None and kept_s < self._settings.session_expiry_s:
+            self.notices.append(f"the broker keeps our session for {kept_s} s only")
+
+    def _subscribe(self) -> None:
+        filters = self._settings.topics
+        if self.version == "5":
+            again = (
+                SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE
+                if self._retained_again
+                else SubscribeOptions.RETAIN_SEND_IF_NEW_SUB
+            )
+            options = [
+                # Our own commands must not come back to us; on a shared subscription the standard forbids to say so.
+                SubscribeOptions(qos=1, noLocal=not name.startswith("$share/"), retainHandling=again)
+                for name in filters
+            ]
+            self._client.subscribe(list(zip(filters, options, strict=True)))
+        else:
+            self._client.subscribe([(name, 1) for name in filters])
+
+    def _on_suback(self, _client: Any, _data: Any, _mid: int, reasons: list[ReasonCode], _properties: Any) -> None:
+        before = len(self.notices)
+        for name, reason in zip(self._settings.topics, reasons, strict=False):
+            if reason.is_failure:
+                self.notices.append(f"the broker refused the topic filter '{name}': {reason}")
+            elif reason.value == 0:
+                self.notices.append(f"the broker gives '{name}' with QoS 0 only; messages may be lost")
+        if len(self.notices) > before:
+            self._on_notice()
+
+    # ----- reading and writing --------------------------------------------------------------------------------
+
+    def _on_readable(self) -> None:
+        if self._read_due is not None:
+            return  # there is a backlog in memory; reading more would only make it grow
+        self._read(fill=True)
+
+    def _read(self, *, fill: bool) -> None:
+        self._read_due = None
+        stream = self._stream
+        if stream is None:
+            return
+        try:
+            if fill:
+                stream.fill()
+            more = stream.take_packets(PACKETS_PER_WAKE, self._on_message, self._client.loop_read)
+        except OSError as error:
+            self._end(f"the connection broke: {_os_text(error)}")
+        except MalformedPacket as error:
+            self._end(f"the broker sent what is not MQTT: {error}")
+        except Exception:  # a packet that paho stumbles over must cost the connection, not the program
+            logger.exception("packet from %s cannot be handled", self.url.address)
+            self._end("the broker sent a packet that cannot be handled")
+        else:
+            if more:
+                self._read_due = self._loop.call_soon(lambda: self._read(fill=False))
+            elif stream.ended:
+                self._end("the broker closed the connection", hung_up=True)
+
+    def _schedule_flush(self, *_ignored: Any) -> None:
+        # The end of this turn of the loop, not at once: what is written together leaves together.
+        if self._flush_due is None and not self._writer_added and self._fd >= 0:
+            self._flush_due = self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_due = None
+        stream = self._stream
+        if stream is None:
+            return
+        try:
+            self._client.loop_write()
+            finished = stream.flush() and not self._client.want_write()
+        except OSError as error:
+            self._end(f"the connection broke: {_os_text(error)}")
+            return
+        if finished and self._writer_added:
+            self._loop.remove_writer(self._fd)
+            self._writer_added = False
+        elif not finished and not self._writer_added and self._stream is not None:
+            self._loop.add_writer(self._fd, self._flush)
+            self._writer_added = True
+
+    def acknowledge(self, mids: Iterable[int]) -> None:
+        """Send a PUBACK for each message id."""
+        if self._stream is not None and self.connected:
+            self._stream.queue(b"".join([PUBACK.pack(0x40, 2, mid) for mid in mids]))
+            self._schedule_flush()
+
+    def _tick(self) -> None:
+        self._tick_due = self._loop.call_later(self._keepalive_s / TICKS_PER_KEEPALIVE, self._tick)
+        stream = self._stream
+        if stream is None:
+            return
+        self._ticks += 1
+        self._silent_ticks = 0 if stream.received else self._silent_ticks + 1
+        stream.received = False
+        # The byte that we last heard came up to one tick before the count began, hence one tick less than 1.5.
+        if self._silent_ticks >= TICKS_PER_KEEPALIVE * 3 // 2 - 1:
+            self._end(f"the broker has said nothing for {self._keepalive_s * 1.5:g} s (half-open connection)")
+        elif self._ticks % (TICKS_PER_KEEPALIVE // 2) == 0:
+            # Ours, because paho sends its first ping after a whole keep-alive and waits another for the answer.
+            stream.queue(PINGREQ)
+            self._schedule_flush()
+
+    # ----- publishing -----------------------------------------------------------------------------------------
+
+    def publish(self, publish: Publish, done: asyncio.Future[None]) -> None:
+        """Send, and set `done` when the broker has acknowledged, or when it is certain that it will not."""
+        if self.connected:
+            self._window.publish(publish, done)
+        else:
+            done.set_exception(PublishFailed(publish.topic, "the broker is not connected"))
+
+    def _send(self, publish: Publish) -> int:
+        properties = None
+        if self.version == "5" and publish.expires_s is not None:
+            properties = _make_properties(PacketTypes.PUBLISH)
+            properties.MessageExpiryInterval = max(publish.expires_s, 0)
+        # The broker would hang up on a packet that is larger than it takes.
+        size = len(publish.payload) + len(publish.topic.encode()) + PUBLISH_OVERHEAD_BYTES
+        if 0 < self._max_packet_bytes < size:
+            raise PublishFailed(publish.topic, f"the broker takes {self._max_packet_bytes} bytes at most")
+        try:
+            # QoS 2 would promise more than paho keeps: its state is in memory only.
+            info = self._client.publish(publish.topic, publish.payload, min(publish.qos, 1), publish.retain, properties)
+        except ValueError as error:  # a wildcard in the topic, an empty topic
+            raise PublishFailed(publish.topic, str(error)) from None
+        if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            raise PublishFailed(publish.topic, paho.error_string(info.rc))
+        return info.mid
+
+    def _on_puback(self, _client: Any, _data: Any, mid: int, reason: ReasonCode, _properties: Any) -> None:
+        # "No matching subscribers" (0x10) is no failure: the broker took it, whoever listens.
+        self._window.acknowledged(mid, str(reason) if reason.is_failure else "")
+
+    # ----- end ------------------------------------------------------------------------------------------------
+
+    def _on_paho_disconnect(self, _client: Any, _data: Any, flags: Any, reason: ReasonCode, _properties: Any) -> None:
+        # paho has closed the stream: the broker said DISCONNECT, refused our CONNECT, or broke the standard.
+        if flags.is_disconnect_packet_from_server:
+            self._end(f"the broker disconnected us: {reason}", taken_over=reason.value == SESSION_TAKEN_OVER)
+        else:
+            self._end(f"the broker broke the MQTT standard: {reason}")
+
+    def _end(self, reason: str, *, taken_over: bool = False, hung_up: bool = False) -> None:
+        """Over, for this reason. Everything is released before anybody is told. Safe to call twice."""
+        self.connected = False
+        self._cancel_due()
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            self._detach()
+            stream.close()
+        if not self._answer.done():
+            # Old brokers hang up on a version they do not know; whoever awaits `open` decides what it means.
+            self._answer.set_exception(VersionRefused(self.url.address, reason))
+        if not self._answer.cancelled():
+            self._answer.exception()  # looked at, so that nobody warns when `open` was left before the answer
+        self._window.fail_all()
+        if not self.ended.done():
+            self.ended.set_result(Lost(reason, taken_over, hung_up))
+
+    def _cancel_due(self) -> None:
+        for due in (self._flush_due, self._read_due, self._tick_due):
+            if due is not None:
+                due.cancel()
+
+    def _detach(self, *_ignored: Any) -> None:
+        """Forget the descriptor while it is still open: the system gives its number to the next socket."""
+        if self._fd >= 0:
+            self._loop.remove_reader(self._fd)
+            self._loop.remove_writer(self._fd)
+            self._fd = -1
+
+    async def close(self) -> None:
+        """Leave: send the rest and DISCONNECT, then wait until the broker has closed. Safe to call twice."""
+        stream = self._stream
+        if stream is None or not self.connected:
+            self._end("closed")
+            return
+        self.connected = False  # nothing may be written after DISCONNECT
+        self._cancel_due()
+        self._detach()
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                self._client.loop_write()
+                stream.queue(DISCONNECT)
+                # Polled, for at most a second of a whole connection's life; the callbacks are gone already.
+                while not stream.flush():  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+                stream.end_writing()
+                while not stream.ended:
+                    await asyncio.sleep(0.005)
+                    stream.discard_input()
+        except (OSError, TimeoutError):
+            pass  # gone is gone; the session stays with the broker either way
+        finally:
+            self._end("closed")
+
+
+def _make_properties(packet_type: int) -> Any:
+    """MQTT 5 properties; untyped, because paho makes their attributes at run time."""
+    return Properties(packet_type)  # type: ignore[no-untyped-call]
+
+
+def _os_text(error: OSError) -> str:
+    return os_reason(error.errno) if error.errno else str(error)

@@ -1,0 +1,96 @@
+// What we follow and how far we have got: offsets, gaps, resuming. Pure: it decides, connection.js sends.
+
+/**
+ * @typedef {object} Channel
+ * @property {string} name
+ * @property {string} id of the subscription; null while there is no connection
+ * @property {string|null} epoch
+ * @property {number|null} offset the last message we have
+ * @property {number|null} number as binary frames name it
+ * @property {boolean} waiting for a snapshot: until it comes, messages still belong to what was before
+ */
+
+/** The channels of one page. */
+export class Channels {
+  constructor() {
+    /** @type {Map<string, Channel>} by name */
+    this.byName = new Map();
+    /** @type {Map<number, Channel>} */
+    this.byNumber = new Map();
+    this.lastId = 0;
+  }
+
+  /**
+   * Begin to follow a channel.
+   * @param {string} name
+   * @returns {Channel}
+   */
+  add(name) {
+    const channel = { name, id: null, epoch: null, offset: null, number: null, waiting: true };
+    this.byName.set(name, channel);
+    return channel;
+  }
+
+  /** @param {string} name */
+  remove(name) {
+    const channel = this.byName.get(name);
+    if (channel && channel.number !== null) this.byNumber.delete(channel.number);
+    this.byName.delete(name);
+  }
+
+  /**
+   * The message that follows the channel from where we are.
+   * @param {Channel} channel
+   */
+  subscribeMessage(channel) {
+    channel.id = `s${++this.lastId}`;
+    channel.waiting = true;
+    if (channel.number !== null) this.byNumber.delete(channel.number);
+    channel.number = null;
+    const message = { type: "subscribe", id: channel.id, channel: channel.name };
+    if (channel.epoch !== null && channel.offset !== null) {
+      message.epoch = channel.epoch;
+      message.offset = channel.offset;
+    }
+    return message;
+  }
+
+  /** The connection is gone: numbers and ids mean nothing any more, epochs and offsets do. */
+  disconnected() {
+    this.byNumber.clear();
+    for (const channel of this.byName.values()) {
+      channel.id = null;
+      channel.number = null;
+      channel.waiting = true;
+    }
+  }
+
+  /**
+   * A snapshot came.
+   * @param {{id: string, channel: string, channel_no: number, epoch: string, offset: number}} message
+   * @returns {Channel|null} null when it answers a subscription that we have given up
+   */
+  snapshot(message) {
+    const channel = this.byName.get(message.channel);
+    if (!channel || channel.id !== message.id) return null;
+    channel.epoch = message.epoch;
+    channel.offset = message.offset;
+    channel.number = message.channel_no;
+    channel.waiting = false;
+    this.byNumber.set(message.channel_no, channel);
+    return channel;
+  }
+
+  /**
+   * A numbered message came.
+   * @param {Channel|undefined} channel
+   * @param {number} offset
+   * @returns {"apply"|"ignore"|"gap"} ignore: known already, or of a channel we do not follow
+   */
+  advance(channel, offset) {
+    if (!channel || channel.waiting || offset <= channel.offset) return "ignore";
+    if (offset !== channel.offset + 1) return "gap";
+    channel.offset = offset;
+    return "apply";
+  }
+}

@@ -1,0 +1,335 @@
+// The socket's life: open, authenticate, follow channels, notice silence, come back. Messages go to the store.
+
+import { backoffMs } from "./backoff.js";
+import { Channels } from "./channels.js";
+import { decodeFrame, KIND_READINGS } from "./frames.js";
+
+const SUBPROTOCOL = "fleetwire.v1";
+const PING_MS = 10_000;
+const SILENCE_MS = 25_000; // the server says something every two seconds; 25 s of nothing is a dead line
+const PROBE_MS = 5_000; // after waking up: a live line answers within this
+const RESEND_MS = 20_000; // a command older than this is not sent again: who clicked has moved on
+
+const CLOSE_WRONG_TOKEN = 4500;
+const CLOSE_AUTH_TIMEOUT = 4502;
+/** What to tell people about closes after which we do not come back on our own. */
+const FINAL_REASONS = new Map([
+  [4500, "That token was not accepted."],
+  [4501, "The server closed the connection: this page sent messages it could not understand. Reload the page."],
+  [4502, "The server waited for a token and got none."],
+  [4503, "Access was revoked."],
+]);
+
+/** @returns {string} the address of the socket, beside the page */
+function socketUrl() {
+  return `${location.protocol === "https:" ? "wss:" : "ws:"}//${location.host}/ws`;
+}
+
+/** @returns {string} a random id; `crypto.randomUUID` exists on https and localhost only */
+export function newId() {
+  if (crypto.randomUUID) return crypto.randomUUID();
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = (bytes[6] & 0x0f) | 0x40;
+  bytes[8] = (bytes[8] & 0x3f) | 0x80;
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-");
+}
+
+export class Connection {
+  /**
+   * @param {import("./store.js").Store} store
+   * @param {import("./clock.js").ServerClock} clock
+   * @param {{createSocket?: () => WebSocket, random?: () => number, pingMs?: number, silenceMs?: number}} [options]
+   */
+  constructor(store, clock, options = {}) {
+    this.store = store;
+    this.clock = clock;
+    this.createSocket = options.createSocket ?? (() => new WebSocket(socketUrl(), [SUBPROTOCOL]));
+    this.random = options.random ?? Math.random;
+    this.pingMs = options.pingMs ?? PING_MS;
+    this.silenceMs = options.silenceMs ?? SILENCE_MS;
+    this.channels = new Channels();
+    /** @type {WebSocket|null} */
+    this.socket = null;
+    this.isWelcome = false;
+    this.failures = 0;
+    this.token = null;
+    /** @type {Map<string, {message: object, sentAt: number, epoch: string|null}>} commands not yet confirmed */
+    this.pending = new Map();
+    this.heardAt = 0;
+    this.pingedAt = 0;
+    this.retryTimer = 0;
+    this.probeTimer = 0;
+    this.watchdog = 0;
+  }
+
+  /** Connect, and stay connected. */
+  start() {
+    window.addEventListener("online", () => this.#wake());
+    document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && this.#wake());
+    this.watchdog = setInterval(() => this.#watch(), Math.min(2_000, this.pingMs));
+    this.#connect();
+  }
+
+  /** Try now instead of later; also after a close that was final. */
+  retry() {
+    this.failures = 0;
+    this.#connect();
+  }
+
+  /**
+   * Come back with this token.
+   * @param {string} token
+   */
+  authenticate(token) {
+    this.token = token;
+    this.retry();
+  }
+
+  /**
+   * Follow a channel, across reconnects.
+   * @param {string} name
+   * @returns {() => void} stops following
+   */
+  follow(name) {
+    const channel = this.channels.add(name);
+    if (this.isWelcome) this.#send(this.channels.subscribeMessage(channel));
+    return () => {
+      if (this.channels.byName.get(name) !== channel) return;
+      this.channels.remove(name);
+      if (this.isWelcome && channel.id !== null) this.#send({ type: "unsubscribe", id: channel.id });
+    };
+  }
+
+  /**
+   * Run a command. What became of it is in the store, under the id.
+   * @param {string} deviceId
+   * @param {string} name
+   * @param {object} args
+   * @returns {string|null} its id; null when there is no connection and nothing was sent
+   */
+  sendCommand(deviceId, name, args) {
+    if (!this.isWelcome) return null;
+    const message = { type: "command", id: newId(), device_id: deviceId, name, args };
+    this.pending.set(message.id, { message, sentAt: Date.now(), epoch: this.store.session.epoch });
+    this.#send(message);
+    const { id } = message;
+    this.store.command({
+      ...{ id, device_id: deviceId, name, args, state: "sending", sent_by: this.store.session.id },
+      ...{ times: { sending: this.clock.now() }, confirmed_by: null, value: null, error: null, late: false },
+    });
+    return id;
+  }
+
+  /**
+   * @param {string} text
+   * @returns {boolean} whether there was a connection to send it on
+   */
+  sendNote(text) {
+    if (this.isWelcome) this.#send({ type: "note", text });
+    return this.isWelcome;
+  }
+
+  // ----- the socket -------------------------------------------------------------------------------------
+
+  #connect() {
+    clearTimeout(this.retryTimer);
+    this.#abandon();
+    this.heardAt = Date.now();
+    const socket = this.createSocket();
+    socket.binaryType = "arraybuffer";
+    this.socket = socket;
+    socket.onmessage = (event) => {
+      if (socket === this.socket) this.#receive(event.data);
+    };
+    socket.onclose = (event) => {
+      if (socket === this.socket) this.#closed(event.code, event.reason);
+    };
+    this.store.setConnection({ state: "connecting", retryAt: null });
+  }
+
+  /** Let go of the socket without waiting for its close, which on a dead line can take minutes. */
+  #abandon() {
+    const { socket } = this;
+    this.socket = null;
+    this.isWelcome = false;
+    clearTimeout(this.probeTimer);
+    if (!socket) return;
+    socket.onmessage = socket.onclose = null;
+    socket.close();
+    this.channels.disconnected();
+  }
+
+  #closed(code, reason) {
+    const wasLive = this.isWelcome;
+    this.#abandon();
+    const lostAt = wasLive ? Date.now() : this.store.connection.lostAt;
+    if (code === CLOSE_WRONG_TOKEN || (code === CLOSE_AUTH_TIMEOUT && this.token === null)) {
+      this.token = null;
+      this.store.setConnection({ state: "auth", lostAt, retryAt: null, closeCode: code, reason: FINAL_REASONS.get(code) });
+      return;
+    }
+    if (code >= 4500 && code <= 4999) {
+      const why = FINAL_REASONS.get(code) ?? `The server refused the connection (${code}${reason ? `: ${reason}` : ""}).`;
+      this.store.setConnection({ state: "offline", lostAt, retryAt: null, closeCode: code, reason: why });
+      return;
+    }
+    this.failures++;
+    const delay = backoffMs(this.failures, this.random());
+    this.retryTimer = setTimeout(() => this.#connect(), delay);
+    this.store.setConnection({ state: "offline", lostAt, retryAt: Date.now() + delay, closeCode: code, reason: "" });
+  }
+
+  #send(message) {
+    if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(message));
+  }
+
+  #ping() {
+    this.pingedAt = Date.now();
+    this.#send({ type: "ping", client_time_ms: this.pingedAt });
+  }
+
+  #watch() {
+    if (!this.socket) return;
+    const now = Date.now();
+    if (now - this.heardAt > this.silenceMs) this.#closed(1006, "silence");
+    else this.#pingIfDue(now);
+  }
+
+  // Called for every message too: in a hidden tab browsers run timers once a minute, messages they deliver.
+  #pingIfDue(now) {
+    if (this.isWelcome && now - this.pingedAt >= this.pingMs) this.#ping();
+  }
+
+  /** The computer woke up, the network is back, or somebody looks: find out now how things are. */
+  #wake() {
+    const { state, closeCode } = this.store.connection;
+    if (state === "auth" || (state === "offline" && closeCode >= 4500 && closeCode <= 4999)) return;
+    if (!this.isWelcome) {
+      if (!this.socket || Date.now() - this.heardAt > PROBE_MS) this.#connect();
+      return;
+    }
+    const askedAt = Date.now();
+    this.#ping();
+    clearTimeout(this.probeTimer);
+    this.probeTimer = setTimeout(() => {
+      if (this.heardAt < askedAt) this.#closed(1006, "silence");
+    }, PROBE_MS);
+  }
+
+  // ----- messages ---------------------------------------------------------------------------------------
+
+  #receive(data) {
+    this.heardAt = Date.now();
+    this.#pingIfDue(this.heardAt);
+    try {
+      if (typeof data === "string") this.#handle(JSON.parse(data));
+      else this.#handleFrame(decodeFrame(data));
+    } catch (error) {
+      // One message that we cannot use must not cost the connection.
+      console.error("fleetwire: a message could not be used", error);
+    }
+  }
+
+  #handleFrame(frame) {
+    const channel = this.channels.byNumber.get(frame.channelNo);
+    if (!channel) return; // of a subscription that we have given up
+    if (frame.kind !== KIND_READINGS || this.#advances(channel, frame.offset)) {
+      this.store.readings(channel.name, frame, this.clock.now());
+    }
+  }
+
+  #handle(message) {
+    switch (message.type) {
+      case "auth_required":
+        return this.#authRequired();
+      case "welcome":
+        return this.#welcome(message);
+      case "snapshot":
+        if (this.channels.snapshot(message) && !message.recovered) this.store.snapshot(message);
+        return;
+      case "series":
+        if (this.#advances(this.channels.byName.get(message.channel), message.offset)) this.store.describeSeries(message);
+        return;
+      case "device":
+        if (this.#advances(this.channels.byName.get(message.channel), message.offset)) this.store.device(message);
+        return;
+      case "command":
+        this.pending.delete(message.id);
+        return this.store.command(message);
+      case "presence":
+        return this.store.presence(message.operators);
+      case "note":
+        return this.store.note(message);
+      case "source":
+        return this.store.source(message);
+      case "stats":
+        return this.store.setStats(message, Date.now());
+      case "lag":
+        return this.store.lag(message);
+      case "pong":
+        this.clock.pong(message.client_time_ms, message.server_time_ms);
+        this.store.emit("connection");
+        return;
+      case "error":
+        return this.#error(message);
+      default:
+      // A newer server says more than we know: that is its right.
+    }
+  }
+
+  #authRequired() {
+    if (this.token !== null) {
+      this.#send({ type: "auth", token: this.token });
+      return;
+    }
+    // Typing takes longer than the server waits, so hang up and come back with the token.
+    this.#abandon();
+    this.store.setConnection({ state: "auth", retryAt: null, closeCode: null, reason: "" });
+  }
+
+  #welcome(message) {
+    this.isWelcome = true;
+    this.failures = 0;
+    this.clock.reset(message.server_time_ms);
+    this.store.welcome(message);
+    for (const command of message.commands ?? []) this.pending.delete(command.id);
+    for (const [id, { message: command, sentAt, epoch }] of this.pending) {
+      // The same id is the same command, also for a server that has it already. A server that has started anew
+      // knows no ids: there it could run twice.
+      if (epoch === message.epoch && Date.now() - sentAt < RESEND_MS) {
+        this.#send(command);
+      } else {
+        this.pending.delete(id);
+        this.store.command({ ...this.store.commands.get(id), lost: true });
+      }
+    }
+    for (const channel of this.channels.byName.values()) this.#send(this.channels.subscribeMessage(channel));
+    this.#ping();
+    this.store.setConnection({ state: "live", lostAt: null, retryAt: null, closeCode: null, reason: "" });
+  }
+
+  #advances(channel, offset) {
+    const verdict = this.channels.advance(channel, offset);
+    if (verdict === "gap") {
+      // Should not happen on an ordered line; if it does, the server sends what is missing.
+      this.#send({ type: "unsubscribe", id: channel.id });
+      this.#send(this.channels.subscribeMessage(channel));
+    }
+    return verdict === "apply";
+  }
+
+  #error(message) {
+    const pending = this.pending.get(message.ref);
+    if (pending) {
+      this.pending.delete(message.ref);
+      const { code, message: text } = message;
+      this.store.command({ ...this.store.commands.get(message.ref), refused: { code, message: text } });
+      return;
+    }
+    for (const channel of this.channels.byName.values()) {
+      if (channel.id === message.ref) this.channels.remove(channel.name); // an unknown device: nothing to follow
+    }
+    if (message.code !== "unknown_device") console.warn(`fleetwire: ${message.code}: ${message.message}`);
+  }
+}

@@ -1,0 +1,93 @@
+// The one scheduler: everything that moves on the page is painted from here, in one animation frame, only while it
+// can be seen, and no more often than it asks for.
+
+const PERIOD_MS = 250; // four times a second: what people can read
+
+/**
+ * @typedef {object} Painted
+ * @property {() => void} invalidate paint again when it is due and visible
+ * @property {() => void} remove
+ * @property {() => boolean} isVisible
+ */
+
+export class Scheduler {
+  constructor() {
+    /** @type {Map<Element, object>} */
+    this.items = new Map();
+    this.dirty = new Set();
+    this.timer = 0;
+    this.frame = 0;
+    this.observer = new IntersectionObserver((entries) => this.#seen(entries), { rootMargin: "200px 0px" });
+    document.addEventListener("visibilitychange", () => this.#plan());
+  }
+
+  /**
+   * Let `paint` be called for an element.
+   * @param {Element} element
+   * @param {() => void} paint
+   * @param {number} [periodMs] least time between two paints
+   * @returns {Painted}
+   */
+  add(element, paint, periodMs = PERIOD_MS) {
+    const item = { element, paint, periodMs, paintedAt: -Infinity, visible: false };
+    this.items.set(element, item);
+    this.observer.observe(element);
+    this.dirty.add(item);
+    return {
+      invalidate: () => {
+        this.dirty.add(item);
+        if (item.visible) this.#plan();
+      },
+      remove: () => {
+        this.observer.unobserve(element);
+        this.items.delete(element);
+        this.dirty.delete(item);
+      },
+      isVisible: () => item.visible,
+    };
+  }
+
+  /** Everything again: ages have grown, or colours have changed. */
+  invalidateAll() {
+    for (const item of this.items.values()) if (item.visible) this.dirty.add(item);
+    this.#plan();
+  }
+
+  #seen(entries) {
+    for (const entry of entries) {
+      const item = this.items.get(entry.target);
+      if (!item) continue;
+      item.visible = entry.isIntersecting;
+      if (item.visible) this.dirty.add(item);
+    }
+    this.#plan();
+  }
+
+  #plan() {
+    if (this.frame || document.visibilityState !== "visible") return;
+    clearTimeout(this.timer);
+    let due = Infinity;
+    for (const item of this.dirty) if (item.visible) due = Math.min(due, item.paintedAt + item.periodMs);
+    if (due === Infinity) return;
+    const wait = due - performance.now();
+    if (wait <= 1) this.frame = requestAnimationFrame(() => this.#paint());
+    else this.timer = setTimeout(() => this.#plan(), wait);
+  }
+
+  #paint() {
+    this.frame = 0;
+    const now = performance.now();
+    for (const item of this.dirty) {
+      // Half a display frame early is on time: otherwise 250 ms becomes 266.
+      if (!item.visible || now - item.paintedAt < item.periodMs - 8) continue;
+      this.dirty.delete(item);
+      item.paintedAt = now;
+      try {
+        item.paint();
+      } catch (error) {
+        console.error("fleetwire: something could not be drawn", error);
+      }
+    }
+    this.#plan();
+  }
+}

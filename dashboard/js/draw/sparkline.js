@@ -1,0 +1,96 @@
+// Sparklines: a line without axes that says "how has this been going".
+
+import { SPARK_BUCKET_MS, SPARK_BUCKETS } from "../rings.js";
+import { prepare } from "./canvas.js";
+
+const PAD = 2;
+// A hole is more than this many empty buckets of five seconds: a sensor that reports twice a minute is not broken.
+const HOLE_BUCKETS = 8;
+
+/**
+ * @param {HTMLCanvasElement} canvas
+ * @param {import("../rings.js").SparkRing} spark
+ * @param {number} nowMs
+ * @param {{line: string, fill: string}} colours
+ */
+export function drawSpark(canvas, spark, nowMs, colours) {
+  const surface = prepare(canvas);
+  if (!surface) return;
+  const { context, width, height } = surface;
+  const newest = Math.floor(nowMs / SPARK_BUCKET_MS);
+  const oldest = newest - SPARK_BUCKETS + 1;
+  const { stamps, lows, highs, lasts } = spark;
+  let low = Infinity;
+  let high = -Infinity;
+  for (let slot = 0; slot < SPARK_BUCKETS; slot++) {
+    if (stamps[slot] < oldest || stamps[slot] > newest) continue;
+    if (lows[slot] < low) low = lows[slot];
+    if (highs[slot] > high) high = highs[slot];
+  }
+  if (low > high) return;
+  const y = scale(low, high, height);
+  const step = (width - 2 * PAD) / (SPARK_BUCKETS - 1);
+
+  context.fillStyle = colours.fill;
+  context.strokeStyle = colours.line;
+  context.lineWidth = 1.25;
+  context.lineJoin = "round";
+  context.beginPath();
+  let previous = -Infinity;
+  let x = 0;
+  for (let bucket = oldest; bucket <= newest; bucket++) {
+    const slot = bucket % SPARK_BUCKETS;
+    if (stamps[slot] !== bucket) continue;
+    x = PAD + (bucket - oldest) * step;
+    const top = y(highs[slot]);
+    const span = y(lows[slot]) - top;
+    if (span > 1) context.fillRect(x - step / 2, top, step, span);
+    if (bucket - previous > HOLE_BUCKETS) context.moveTo(x, y(lasts[slot]));
+    else context.lineTo(x, y(lasts[slot]));
+    previous = bucket;
+  }
+  context.stroke();
+  if (newest - previous <= HOLE_BUCKETS) {
+    context.fillStyle = colours.line;
+    context.fillRect(x - 1.25, y(lasts[previous % SPARK_BUCKETS]) - 1.25, 2.5, 2.5);
+  }
+}
+
+/**
+ * The same from a decimated line.
+ * @param {HTMLCanvasElement} canvas
+ * @param {import("../decimate.js").Line} line
+ * @param {number} fromMs
+ * @param {number} toMs
+ * @param {{line: string}} colours
+ */
+export function drawLine(canvas, line, fromMs, toMs, colours) {
+  const surface = prepare(canvas);
+  if (!surface || !(line.low <= line.high)) return;
+  const { context, width, height } = surface;
+  const y = scale(line.low, line.high, height);
+  const perMs = (width - 2 * PAD) / (toMs - fromMs);
+  context.strokeStyle = colours.line;
+  context.lineWidth = 1.25;
+  context.lineJoin = "round";
+  context.beginPath();
+  let broken = true;
+  for (let i = 0; i < line.x.length; i++) {
+    if (Number.isNaN(line.y[i])) {
+      broken = true;
+      continue;
+    }
+    const x = PAD + (line.x[i] - fromMs) * perMs;
+    if (broken) context.moveTo(x, y(line.y[i]));
+    else context.lineTo(x, y(line.y[i]));
+    broken = false;
+  }
+  context.stroke();
+}
+
+/** A constant value lies in the middle: a flat line at an edge looks like a limit. */
+function scale(low, high, height) {
+  const span = high - low;
+  if (!(span > 0)) return () => height / 2;
+  return (value) => PAD + (1 - (value - low) / span) * (height - 2 * PAD);
+}

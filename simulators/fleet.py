@@ -1,0 +1,139 @@
+"""The simulated plant: which devices there are, and what each of them says when.
+
+No clock and no network. Whoever owns both (`publisher`, or the bridge's in-process source) calls `advance` with the
+time and delivers what comes back. The same seed and the same times give the same bytes.
+"""
+
+from __future__ import annotations
+
+import heapq
+import re
+from collections.abc import Iterator, Sequence
+from random import Random
+
+from simulators.devices import KINDS, WEIGHTS
+from simulators.devices.device import Device
+from simulators.dialect import Dialect, Identity, Outgoing
+from simulators.native import NativeDialect
+from simulators.simulated_device import SimulatedDevice
+
+DEVICE_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+# Fractions of multiples of the golden ratio spread evenly over an interval, for any number of devices.
+GOLDEN = 0.618033988749895
+# A clock that was put back by more than this restarts every rhythm; less is waited for.
+CLOCK_BACK_S = 2.0
+
+
+class SimulatedFleet:
+    """`devices` simulated devices of mixed `kinds`. A larger fleet of the same seed begins with the smaller one."""
+
+    def __init__(
+        self,
+        devices: int,
+        seed: int = 1,
+        rate_hz: float = 1.0,
+        *,
+        kinds: Sequence[str] = (),
+        prefix: str = "",
+        dialect: Dialect | None = None,
+    ) -> None:
+        self.dialect = NativeDialect() if dialect is None else dialect
+        self.devices = [
+            SimulatedDevice(
+                who, kind(Random(f"{seed}/{who.device_id}"), 1.0 / rate_hz), self.dialect, _phase(who.device_no)
+            )
+            for who, kind in _identities(devices, kinds, prefix)
+        ]
+        self._by_topic = {self.dialect.command_topic(device.who): device.who.device_no for device in self.devices}
+        self._agenda: list[tuple[float, int]] = []  # (when, device); may hold outdated entries, which are skipped
+        self._now_s: float | None = None
+
+    def __len__(self) -> int:
+        return len(self.devices)
+
+    def announce(self, index: int) -> list[Outgoing]:
+        """What device `index` says when its connection is up: its description and its status."""
+        return self.devices[index].announce()
+
+    def status(self, index: int, online: bool) -> Outgoing:
+        """A status message of device `index`; the offline one is its last will and its farewell."""
+        return self.dialect.status(self.devices[index].who, online)
+
+    def command_topic(self, index: int) -> str:
+        return self.dialect.command_topic(self.devices[index].who)
+
+    def device_listening_on(self, command_topic: str) -> int | None:
+        """The device that listens on this topic."""
+        return self._by_topic.get(command_topic)
+
+    def advance(self, now_s: float) -> list[Outgoing]:
+        """Everything that became due since the last call, in order. `now_s`: seconds since 1970 UTC."""
+        if self._now_s is None or now_s < self._now_s - CLOCK_BACK_S:
+            self._schedule(now_s)
+        self._now_s = now_s
+        out: list[Outgoing] = []
+        agenda = self._agenda
+        while agenda and agenda[0][0] <= now_s:
+            when, index = heapq.heappop(agenda)
+            device = self.devices[index]
+            if when != device.wake_s:
+                continue
+            device.run(now_s, out)
+            heapq.heappush(agenda, (device.wake_s, index))
+        return out
+
+    def next_due_s(self) -> float:
+        """When `advance` will have something to do, in its own time; 0 before the first call."""
+        return self._agenda[0][0] if self._agenda else 0.0
+
+    def receive(self, index: int, payload: bytes, now_s: float) -> list[Outgoing]:
+        """Give device `index` a message from its command topic. Returns what it answers at once, usually nothing.
+
+        Never hand over a retained one: it would run again at every reconnect.
+        """
+        device = self.devices[index]
+        wake_s = device.wake_s
+        answer = device.receive(payload, now_s)
+        if self._now_s is not None and device.wake_s != wake_s:
+            heapq.heappush(self._agenda, (device.wake_s, index))
+        return [] if answer is None else [answer]
+
+    @property
+    def executed(self) -> int:
+        """Commands carried out or tried."""
+        return sum(device.executed for device in self.devices)
+
+    @property
+    def failed(self) -> int:
+        """Commands that were tried and failed."""
+        return sum(device.failed for device in self.devices)
+
+    @property
+    def ignored(self) -> int:
+        """Messages on command topics that were no commands, came again, came too late, or met a rebooting device."""
+        return sum(device.ignored for device in self.devices)
+
+    def _schedule(self, now_s: float) -> None:
+        for device in self.devices:
+            device.schedule(now_s)
+        self._agenda = [(device.wake_s, device.who.device_no) for device in self.devices]
+        heapq.heapify(self._agenda)
+
+
+def _phase(index: int) -> float:
+    return (index * GOLDEN) % 1.0
+
+
+def _identities(count: int, kinds: Sequence[str], prefix: str) -> Iterator[tuple[Identity, type[Device]]]:
+    """Deals out kinds: first one of each, then by weight, evenly mixed."""
+    chosen = [KINDS[kind] for kind in kinds] or list(WEIGHTS)
+    numbers = dict.fromkeys(chosen, 0)
+    for index in range(count):
+        kind = min(chosen, key=lambda kind: numbers[kind] / WEIGHTS[kind])
+        numbers[kind] += 1
+        number = numbers[kind]
+        area = kind.AREAS[(number - 1) % len(kind.AREAS)]
+        device_id = f"{prefix}{kind.KIND}-{number:02d}"
+        if not DEVICE_ID.fullmatch(device_id):
+            raise ValueError(f"{device_id!r} is not a device id: 1 to 64 letters, digits or _ . : -")
+        yield Identity(index, device_id, f"{kind.LABEL} {number} · {area}", area), kind

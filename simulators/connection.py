@@ -226,7 +226,8 @@ class Connection:
             # A broker that does not know the version may just hang up.
             self._connack.set_result(ConnectFailed("it closed the connection", answered=True, other_version=True))
         if self._lost is not None and not self._lost.done():
-            self._lost.set_result(str(reason))
+            # paho's word for a socket that was closed without a DISCONNECT is "Unspecified error".
+            self._lost.set_result("closed by the other side" if reason.value == 0x80 else str(reason))
 
     def _on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
         if message.retain:

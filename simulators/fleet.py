@@ -51,16 +51,16 @@ class SimulatedFleet:
     def __len__(self) -> int:
         return len(self.devices)
 
-    def announce(self, index: int) -> list[Outgoing]:
-        """What device `index` says when its connection is up: its description and its status."""
-        return self.devices[index].announce()
+    def announce(self, device_no: int) -> list[Outgoing]:
+        """What device `device_no` says when its connection is up: its description and its status."""
+        return self.devices[device_no].announce()
 
-    def status(self, index: int, online: bool) -> Outgoing:
-        """A status message of device `index`; the offline one is its last will and its farewell."""
-        return self.dialect.status(self.devices[index].who, online)
+    def status(self, device_no: int, online: bool) -> Outgoing:
+        """A status message of device `device_no`; the offline one is its last will and its farewell."""
+        return self.dialect.status(self.devices[device_no].who, online)
 
-    def command_topic(self, index: int) -> str:
-        return self.dialect.command_topic(self.devices[index].who)
+    def command_topic(self, device_no: int) -> str:
+        return self.dialect.command_topic(self.devices[device_no].who)
 
     def device_listening_on(self, command_topic: str) -> int | None:
         """The device that listens on this topic."""
@@ -86,16 +86,16 @@ class SimulatedFleet:
         """When `advance` will have something to do, in its own time; 0 before the first call."""
         return self._agenda[0][0] if self._agenda else 0.0
 
-    def receive(self, index: int, payload: bytes, now_s: float) -> list[Outgoing]:
-        """Give device `index` a message from its command topic. Returns what it answers at once, usually nothing.
+    def receive(self, device_no: int, payload: bytes, now_s: float) -> list[Outgoing]:
+        """Give device `device_no` a message from its command topic. Returns what it answers at once, usually nothing.
 
         Never hand over a retained one: it would run again at every reconnect.
         """
-        device = self.devices[index]
+        device = self.devices[device_no]
         wake_s = device.wake_s
         answer = device.receive(payload, now_s)
         if self._now_s is not None and device.wake_s != wake_s:
-            heapq.heappush(self._agenda, (device.wake_s, index))
+            heapq.heappush(self._agenda, (device.wake_s, device_no))
         return [] if answer is None else [answer]
 
     @property

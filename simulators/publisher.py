@@ -127,8 +127,9 @@ class Publisher:
                 self._came_up(index)
                 reason = await connection.lost()
                 self.connected -= 1
-            self._note_loss(reason)
-            attempt = 0 if time.monotonic() - since_s > GOOD_AFTER_S else attempt + 1
+            short = time.monotonic() - since_s < GOOD_AFTER_S
+            self._note_loss(reason, short)
+            attempt = attempt + 1 if short else 0
             # Full jitter: after a restart of the broker, a fleet comes back spread out.
             await asyncio.sleep(random.uniform(0.0, min(BACKOFF_MAX_S, BACKOFF_BASE_S * 2.0 ** min(attempt, 10))))
 
@@ -141,10 +142,10 @@ class Publisher:
             self._complete = True
             self._say(f"{self._devices()} connected {again}to {self._broker.address} ({self.protocol})")
 
-    def _note_loss(self, reason: str) -> None:
+    def _note_loss(self, reason: str, short: bool) -> None:
         if self._complete and self.connected == len(self._fleet) - 1:
-            # The first of possibly many. "Session taken over" has one likely cause, so we name it.
-            hint = "; does another simulator use the same ids? (--prefix)" if "taken over" in reason.lower() else ""
+            # The first of possibly many. Connections that never hold have one likely cause; few brokers name it.
+            hint = "; if this goes on, another simulator uses the same ids: give one a --prefix" if short else ""
             self._say(f"connection to {self._broker.address} lost ({reason}){hint}; reconnecting")
 
     async def _tick(self) -> None:

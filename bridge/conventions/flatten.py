@@ -98,7 +98,11 @@ class Flattener:
 
     def _descend(self, path: Path, key: str, value: Any) -> None:
         if is_key(key):
-            self.walk((*path, key), value)
+            path = (*path, key)
+            if isinstance(value, dict | list):
+                self.walk(path, value)
+            else:
+                self.add(Leaf(path, value))
         else:
             self.reject(Reason.INVALID_NAME, f"{_show(path)}: a key that is empty, too long or has a NUL: {key[:40]!r}")
 

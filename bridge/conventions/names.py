@@ -10,27 +10,14 @@ from bridge.conventions.limits import MAX_KEY_LENGTH, MAX_METRIC_LENGTH
 
 # The last word of a topic that says "here come values" and is no part of the device's name.
 _VALUE_WORDS = frozenset(
-    [
-        "state",
-        "status",
-        "telemetry",
-        "data",
-        "sensor",
-        "sensors",
-        "json",
-        "up",
-        "values",
-        "attributes",
-        "properties",
-        "measurement",
-        "measurements",
-        "info",
-        "uplink",
-    ]
+    (
+        *("state", "status", "telemetry", "data", "sensor", "sensors", "json", "up", "values", "attributes"),
+        *("properties", "measurement", "measurements", "info", "uplink"),
+    )
 )
-_COMMAND_WORDS = frozenset(["set", "cmd", "command", "cmnd", "commands", "req", "request", "rpc", "write"])
+_COMMAND_WORDS = frozenset(("set", "cmd", "command", "cmnd", "commands", "req", "request", "rpc", "write"))
 _AVAILABILITY_WORDS = frozenset(
-    ["lwt", "availability", "available", "status", "state", "connection", "connected", "online"]
+    ("lwt", "availability", "available", "status", "state", "connection", "connected", "online")
 )
 # Metric of a topic that has no further segment to name it.
 UNNAMED_METRIC = "value"
@@ -144,6 +131,7 @@ def is_key(key: str) -> bool:
     return 0 < len(key) <= MAX_KEY_LENGTH and "\0" not in key
 
 
+@lru_cache(maxsize=4096)  # paths repeat in every message; the longest has MAX_DEPTH keys
 def join_path(path: tuple[str, ...]) -> str:
     """One name for a path of keys. Dots inside keys are escaped, so that different paths never share a name."""
     if len(path) == 1 and "." not in path[0] and "\\" not in path[0]:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from bridge.conventions.flatten import Flattener, Leaf, as_value_object, element_key
-from bridge.conventions.limits import MAX_KEY_LENGTH, MAX_VALUES
+from bridge.conventions.limits import MAX_VALUES
 from bridge.conventions.names import (
     UNNAMED_METRIC,
     Role,
     device_id_from,
+    is_key,
     is_metric,
     is_named_in,
     join_path,
@@ -41,6 +42,8 @@ _ENVELOPES = ("data", "values", "payload", "fields", "measurements", "metrics")
 _AVAILABILITY_KEYS = ("state", "status", "availability", "online", "connected")
 # Alone these stand for the whole object (`as_value_object`): what they mean depends on the other keys.
 _NEVER_LEARNT = frozenset({"value", "val", "v"})
+_NUMBER_TYPES = frozenset((float, int))
+_PLAIN_TYPES = frozenset((float, int, bool, str, type(None)))
 _NOT_TAKEN = frozenset({Reason.TEXT_TOO_LONG, Reason.BINARY})
 
 
@@ -109,7 +112,7 @@ class ObjectReader:
         else:
             flattener.walk((), record.body)
         observations = self._observe(route, device, record.time, flattener, message)
-        if record.is_plain and not flattener.is_full:
+        if record.is_plain and not flattener.is_full and not route.is_availability:
             self._learn(route, data, record)
         return observations
 
@@ -162,13 +165,16 @@ class ObjectReader:
         return parse_time(raw, message.received_us, self._offsets, device, is_live=not message.retain)
 
     def _learn(self, route: Route, data: dict[str, Any], record: _Record) -> None:
-        """Remember the keys that hold plain numbers, so that the next message takes the short way."""
+        """Remember the keys that hold plain values, so that the next message takes the short way."""
         if len(record.time_keys) == 1:
             route.time_key = record.time_keys[0]
         for key, value in data.items():
-            if type(value) not in (float, int, bool) or key in _NEVER_LEARNT or len(key) > MAX_KEY_LENGTH:
+            if key in route.metric_names or type(value) not in _PLAIN_TYPES or key in _NEVER_LEARNT:
                 continue
-            if role_of(key) is Role.VALUE and is_metric(key):
+            if not is_key(key) or role_of(key) is not Role.VALUE:
+                continue
+            # The short way tells no units: a key that implies one is only learnt once a number came with it.
+            if type(value) in _NUMBER_TYPES or not infer_unit(key):
                 self._routes.learn_metric(route, key, join_path((key,)))
 
     # ----- from leaves to observations --------------------------------------------------------------------
@@ -176,7 +182,8 @@ class ObjectReader:
     def _observe(
         self, route: Route, device: str, time: ParsedTime, flattener: Flattener, message: Message
     ) -> list[Observation]:
-        groups: dict[ParsedTime, Readings] = {}
+        common = Readings(device, [], time.time_us, time.flag)
+        groups = {time: common}
         for leaf in flattener.leaves:
             name = join_path(leaf.path)
             if not is_metric(name):
@@ -185,25 +192,26 @@ class ObjectReader:
             value, unit, source, is_taken = _interpret(leaf, name, flattener)
             if not is_taken:
                 continue
-            own_time = time
+            readings = common
             if leaf.time is not None:
                 own_time = self._parse_time(leaf.time, device, message) or time
-            readings = groups.get(own_time)
-            if readings is None:
-                readings = groups[own_time] = Readings(device, [], own_time.time_us, own_time.flag)
+                readings = groups.setdefault(own_time, Readings(device, [], own_time.time_us, own_time.flag))
             readings.values.append((name, value))
-            told = self.tell_unit(route, device, name, unit, source)
+            told = self.tell_unit(route, device, name, unit, source) if unit else None
             if told is not None:
                 readings.units = {**(readings.units or {}), name: told}
+        observed: list[Observation] = [readings for readings in groups.values() if readings.values]
         for problem in flattener.problems:
             problem.device = device
-        return [*(groups.values() or (SignOfLife(device),)), *flattener.problems]
+        return [*(observed or (SignOfLife(device),)), *flattener.problems]
 
 
 def _interpret(leaf: Leaf, name: str, flattener: Flattener) -> tuple[Value, str, str, bool]:
     """The value of a leaf, its unit, where the unit comes from, and whether there is a value at all."""
     value: Value = leaf.value
-    unit = (known_unit(leaf.unit) or leaf.unit) if len(leaf.unit) <= MAX_UNIT_LENGTH else ""
+    unit = leaf.unit
+    if unit:
+        unit = known_unit(unit) or (unit if len(unit) <= MAX_UNIT_LENGTH else "")
     key = leaf.path[-1]
     if isinstance(value, str):
         meaning = parse_text(value, key)

@@ -26,36 +26,11 @@ _LONGEST_NUMBER = 400  # a longer run of digits is out of range for a double in 
 
 # Names whose values are labels even when they look like numbers: version 1.10 is not 1.1.
 _LABEL_WORDS = frozenset(
-    [
-        "version",
-        "ver",
-        "fw",
-        "sw",
-        "hw",
-        "firmware",
-        "software",
-        "serial",
-        "sn",
-        "mac",
-        "imei",
-        "iccid",
-        "ssid",
-        "bssid",
-        "ip",
-        "uuid",
-        "guid",
-        "uid",
-        "phone",
-        "color",
-        "colour",
-        "hash",
-        "name",
-        "title",
-        "code",
-        "barcode",
-        "rfid",
-        "tag",
-    ]
+    (
+        *("version", "ver", "fw", "sw", "hw", "firmware", "software", "serial", "sn", "mac", "imei", "iccid", "ssid"),
+        *("bssid", "ip", "uuid", "guid", "uid", "phone", "color", "colour", "hash", "name", "title", "code"),
+        *("barcode", "rfid", "tag"),
+    )
 )
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
@@ -72,9 +47,9 @@ _NOTHING = Meaning(None)
 
 def text_problem(text: str) -> Reason | None:
     """Why a text cannot be shown as a value, if so."""
-    if len(text) > MAX_TEXT_LENGTH:
-        return Reason.BINARY if _DATA_URL.match(text) else Reason.TEXT_TOO_LONG
-    return Reason.BINARY if "\0" in text or _DATA_URL.match(text) else None
+    if "\0" in text or (text[:5] == "data:" and _DATA_URL.match(text)):
+        return Reason.BINARY
+    return Reason.TEXT_TOO_LONG if len(text) > MAX_TEXT_LENGTH else None
 
 
 def parse_text(text: str, name: str = "") -> Meaning:

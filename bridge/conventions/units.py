@@ -43,8 +43,9 @@ _ANY_CASE = {
     for spelling, unit in _EXACT.items()
     if len(spelling) > 1 and spelling.lower() not in _AMBIGUOUS
 }
-# Written without a separator after a small letter: currentmA, pressurehPa.
-_MIXED_CASE = ("kWh", "hPa", "kPa", "dBm", "mAh", "kHz", "mA", "mV", "mW", "kW", "kV", "dB")
+# `peakWh` and `energykWh`: nobody can tell whether the k belongs to the word or to the unit.
+_PREFIXES = ("k", "m", "M", "h")
+_PREFIXED = ("Pa", "Wh", "Ah", "Hz")
 
 _TIME = ("time", "duration", "interval", "age", "delay", "elapsed", "remaining", "period", "latency", "since")
 _LENGTH = ("dist", "height", "depth", "alt", "range", "elev", "length", "width", "visib", "radius")
@@ -85,12 +86,11 @@ def infer_unit(key: str) -> str:
     camel = _CAMEL_END.search(key)
     if camel is not None:
         stem, end = key[: camel.start()], camel[0]
+        if stem.endswith(_PREFIXES) and end in _PREFIXED:
+            return "hPa" if stem.endswith("h") and end == "Pa" else ""
         if len(end) > 1:
             return _fitting(stem, end)
         return known_unit(end) if end in "CF" and _contains(stem, _TEMPERATURE) else ""
-    for end in _MIXED_CASE:
-        if key.endswith(end) and key[-len(end) - 1 : -len(end)].islower():
-            return end
     return ""
 
 

@@ -112,7 +112,7 @@ class EmbeddedBroker:
             info = BrokerInfo(host, port, "", format_address(host, port), reused=True)
             logger.info("using the MQTT broker that already listens on %s", info.url)
             return info
-        self._program = find_program(self._settings.engine)
+        self._program = await asyncio.to_thread(find_program, self._settings.engine)
         await asyncio.to_thread(self._make_folder)
         for tries_left in reversed(range(FREE_PORT_TRIES if port == 0 else 1)):
             chosen = port or await asyncio.to_thread(_pick_free_port, host)
@@ -174,25 +174,24 @@ class EmbeddedBroker:
             async with asyncio.timeout(READY_TIMEOUT_S):
                 while await probe(host, port) is not Probe.BROKER:
                     if self._guard.returncode is not None:
-                        raise self._failed(port, f"it ended with exit code {self._guard.returncode}")
+                        raise await self._failed(port, f"it ended with exit code {self._guard.returncode}")
                     await asyncio.sleep(PROBE_INTERVAL_S)
                 # If the port was taken in the meantime, it was somebody else who answered, and ours is about to go.
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(asyncio.shield(self._guard.wait()), PROBE_INTERVAL_S)
-                    raise self._failed(port, f"it ended with exit code {self._guard.returncode}")
+                    raise await self._failed(port, f"it ended with exit code {self._guard.returncode}")
         except TimeoutError:
-            raise self._failed(port, f"it accepts no connection after {READY_TIMEOUT_S:g} s") from None
+            raise await self._failed(port, f"it accepts no connection after {READY_TIMEOUT_S:g} s") from None
 
-    def _failed(self, port: int, what: str) -> ConnectFailed:
+    async def _failed(self, port: int, what: str) -> ConnectFailed:
         engine = self._program.engine if self._program else "the broker"
-        said = self._read_tail()
+        said = await asyncio.to_thread(self._read_tail)
         return ConnectFailed(
             format_address(self._settings.host, port),
             f"{engine} did not start: {what}" + (f"; it said:\n{said}" if said else ""),
         )
 
     def _read_tail(self) -> str:
-        # A read of two kilobytes, and only when something is wrong anyway: not worth a thread.
         with contextlib.suppress(OSError), self._log_path.open("rb") as file:
             size = file.seek(0, 2)
             file.seek(max(0, size - TAIL_BYTES))
@@ -210,7 +209,8 @@ class EmbeddedBroker:
             if loop.time() - up_since >= STABLE_AFTER_S:
                 attempt = 0
             self.last_exit = f"the broker died (exit code {code})"
-            logger.error("%s, starting it again; it said:\n%s", self.last_exit, self._read_tail())
+            said = await asyncio.to_thread(self._read_tail)
+            logger.error("%s, starting it again; it said:\n%s", self.last_exit, said)
             if self._on_exit is not None:
                 try:
                     self._on_exit(self.last_exit)

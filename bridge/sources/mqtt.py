@@ -119,6 +119,7 @@ class MqttSource:
                 self._note_down(url, error.reason)
                 index = (index + 1) % len(self._urls)
                 failures += 1
+                hang_ups = 0  # it was the broker that went away, not another client that came
                 if failures % len(self._urls):
                     continue  # pause only after every URL has had its turn
             else:

@@ -6,6 +6,8 @@ import { decodeFrame, KIND_READINGS } from "./frames.js";
 
 const SUBPROTOCOL = "fleetwire.v1";
 const PING_MS = 10_000;
+const FIRST_PINGS = 3; // the first ones sooner: while a page is being built, a round trip looks long
+const FIRST_PING_MS = 1_500;
 const SILENCE_MS = 25_000; // the server says something every two seconds; 25 s of nothing is a dead line
 const PROBE_MS = 5_000; // after waking up: a live line answers within this
 const RESEND_MS = 20_000; // a command older than this is not sent again: who clicked has moved on
@@ -58,6 +60,7 @@ export class Connection {
     this.pending = new Map();
     this.heardAt = 0;
     this.pingedAt = 0;
+    this.pings = 0; // of this connection
     this.retryTimer = 0;
     this.probeTimer = 0;
     this.watchdog = 0;
@@ -145,7 +148,7 @@ export class Connection {
     socket.onclose = (event) => {
       if (socket === this.socket) this.#closed(event.code, event.reason);
     };
-    this.store.setConnection({ state: "connecting", retryAt: null });
+    this.store.setConnection({ state: "connecting", retryAt: null, closeCode: null, reason: "" });
   }
 
   /** Let go of the socket without waiting for its close, which on a dead line can take minutes. */
@@ -186,6 +189,7 @@ export class Connection {
 
   #ping() {
     this.pingedAt = Date.now();
+    this.pings++;
     this.#send({ type: "ping", client_time_ms: this.pingedAt });
   }
 
@@ -198,7 +202,8 @@ export class Connection {
 
   // Called for every message too: in a hidden tab browsers run timers once a minute, messages they deliver.
   #pingIfDue(now) {
-    if (this.isWelcome && now - this.pingedAt >= this.pingMs) this.#ping();
+    const due = this.pings < FIRST_PINGS ? Math.min(FIRST_PING_MS, this.pingMs) : this.pingMs;
+    if (this.isWelcome && now - this.pingedAt >= due) this.#ping();
   }
 
   /** The computer woke up, the network is back, or somebody looks: find out now how things are. */
@@ -291,6 +296,7 @@ export class Connection {
   #welcome(message) {
     this.isWelcome = true;
     this.failures = 0;
+    this.pings = 0;
     this.clock.reset(message.server_time_ms);
     this.store.welcome(message);
     for (const command of message.commands ?? []) this.pending.delete(command.id);

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from blockbuster import blockbuster_ctx
 
 from tests.support.mosquitto import Mosquitto, find_free_port
 
@@ -23,3 +24,10 @@ def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
 def free_port() -> int:
     """A port of 127.0.0.1 that nobody holds."""
     return find_free_port()
+
+
+@pytest.fixture
+def nothing_blocks() -> Iterator[None]:
+    """Fails a test in which a source blocks the event loop."""
+    with blockbuster_ctx("bridge.sources"):
+        yield

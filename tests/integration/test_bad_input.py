@@ -28,10 +28,11 @@ async def bridge(tmp_path: Path, mosquitto: Mosquitto) -> AsyncIterator[Bridge]:
     assert "Traceback" not in bridge.log
 
 
-async def publish(mosquitto: Mosquitto, topic: str, payload: bytes, *flags: str) -> None:
+async def publish(mosquitto: Mosquitto, topic: str, payload: bytes) -> None:
     """With mosquitto_pub, so that nothing of ours stands between the bytes and the broker."""
+    source = "-s" if payload else "-n"  # standard input must not be empty
     publisher = await asyncio.create_subprocess_exec(
-        "mosquitto_pub", "-p", str(mosquitto.port), "-t", topic, "-s", *flags, stdin=asyncio.subprocess.PIPE
+        "mosquitto_pub", "-p", str(mosquitto.port), "-t", topic, source, stdin=asyncio.subprocess.PIPE
     )
     await publisher.communicate(payload)
     assert publisher.returncode == 0

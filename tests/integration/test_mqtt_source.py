@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import hashlib
 import os
 import time
@@ -27,7 +28,7 @@ from tests.support.recorder import Recorder
 from tests.support.servers import say_nothing, speak_http, speak_mqtt_5, tcp_server
 from tests.support.tls import make_tls_files
 
-pytestmark = pytest.mark.broker
+pytestmark = [pytest.mark.broker, pytest.mark.usefixtures("nothing_blocks")]
 
 CLIENT_ID = "fleetwire-test"
 SHIPPED_CONFIG = Path(__file__).parents[2] / "config" / "mosquitto.conf"
@@ -506,8 +507,10 @@ async def test_client_certificate_is_presented(tmp_path: Path) -> None:
     try:
         async with running(url, ca_file=files.ca) as (_, recorder):
             await recorder.wait(lambda: recorder.statuses[-1].state == "disconnected")
-        certificate = {"cert_file": files.client_cert, "key_file": files.client_key}
-        async with running(url, ca_file=files.ca, **certificate) as (_, recorder):
+        async with running(url, ca_file=files.ca, cert_file=files.client_cert, key_file=files.client_key) as (
+            _,
+            recorder,
+        ):
             await recorder.wait_status("connected")
     finally:
         broker.stop()
@@ -529,6 +532,8 @@ def test_no_socket_is_left_open(mosquitto: Mosquitto) -> None:
             mosquitto.start()
             await recorder.wait_status("connected")
 
+    gc.collect()  # what other tests left is not counted
     before = count()
     asyncio.run(life())
-    assert count() == before
+    gc.collect()
+    assert count() <= before

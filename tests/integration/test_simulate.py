@@ -160,8 +160,9 @@ def test_a_fleet_lives_obeys_and_leaves(
     expires = int(time.time() * 1000) + 10_000
     command = {"id": "c1", "name": "set_setpoint", "args": {"value": wanted}, "expires": expires}
     late.send("thermostat-01", command)
-    late.send("thermostat-01", command)  # a redelivery: answered, not executed again
-    until(lambda: len(late.on("thermostat-01/results")) == 2, what="results")
+    until(lambda: late.on("thermostat-01/results"), what="a result")
+    late.send("thermostat-01", command)  # a redelivery: answered again, not executed again
+    until(lambda: len(late.on("thermostat-01/results")) == 2, what="the same result")
     assert {json.dumps(json.loads(m.payload)) for m in late.on("thermostat-01/results")} == {
         json.dumps({"id": "c1", "status": "succeeded", "value": wanted})
     }

@@ -90,5 +90,10 @@ class MqttPeer:
     ) -> None:
         """Publish them in this order; returns when all are acknowledged."""
         infos = [self._client.publish(topic, payload, qos, retain) for topic, payload in messages]
-        await asyncio.to_thread(lambda: [info.wait_for_publish(TIMEOUT_S) for info in infos])
+
+        def wait() -> None:
+            for info in infos:
+                info.wait_for_publish(TIMEOUT_S)
+
+        await asyncio.to_thread(wait)
         assert all(info.is_published() for info in infos)

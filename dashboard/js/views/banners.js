@@ -1,0 +1,76 @@
+// What everybody has to know: the line is down, the broker is gone, access was refused. And the voice for screen readers.
+
+import { el, setText } from "../dom.js";
+import { formatDuration, formatMoment } from "../format.js";
+
+export class BannersView {
+  /** @param {import("../main.js").Context} context */
+  constructor(context) {
+    this.context = context;
+    this.store = context.store;
+    this.element = el("div.banners");
+    // Only changes of state are spoken, never the seconds that count down.
+    this.voice = el("p.visually-hidden", { role: "status", "aria-live": "polite" });
+    /** @type {Map<string, {element: HTMLElement, text: HTMLElement}>} */
+    this.shown = new Map();
+    this.spoken = "connecting";
+    this.store.on("connection", () => this.update());
+    this.store.on("sources", () => this.update());
+    this.update();
+  }
+
+  /** Called every second too: the banners count. */
+  update() {
+    const wanted = new Map([...this.#connection(), ...this.#sources()]);
+    for (const [key, banner] of this.shown) {
+      if (wanted.has(key)) continue;
+      banner.element.remove();
+      this.shown.delete(key);
+    }
+    for (const [key, { text, tone, retry }] of wanted) {
+      let banner = this.shown.get(key);
+      if (!banner) {
+        const line = el("span");
+        const button = retry && el("button.button", { type: "button", text: "Retry now", onclick: () => this.context.connection.retry() });
+        const element = el("div.banner", { "data-testid": "banner", "data-kind": key.split(":")[0], "data-tone": tone }, line, button);
+        banner = { element, text: line };
+        this.shown.set(key, banner);
+        this.element.append(element);
+      }
+      setText(banner.text, text);
+    }
+  }
+
+  #connection() {
+    const { state, lostAt, retryAt, reason } = this.store.connection;
+    this.#speak(state, reason);
+    if (state === "live" || state === "auth") return [];
+    if (reason) return [["stopped", { text: reason, tone: "bad", retry: true }]];
+    if (state === "connecting" && !lostAt) return [];
+    const since = lostAt ? `Disconnected ${formatDuration(Date.now() - lostAt)} ago` : "Cannot reach the server";
+    const next = retryAt ? `retrying in ${formatDuration(retryAt - Date.now() + 999)}` : "trying now";
+    const note = lostAt ? " Values below are the last ones received." : "";
+    return [["connection", { text: `${since}, ${next}.${note}`, tone: "bad", retry: true }]];
+  }
+
+  #sources() {
+    if (this.store.connection.state !== "live") return []; // one trouble at a time; of this one we know nothing new
+    const now = this.context.clock.now();
+    const troubled = [...this.store.sources.values()].filter((source) => source.state !== "connected");
+    return troubled.map((source) => {
+      const since = `since ${formatMoment(source.since_ms, now)} (${formatDuration(now - source.since_ms)})`;
+      const what = source.state === "connecting" ? "Connecting to" : "Disconnected from";
+      const detail = source.detail ? ` ${source.detail}` : "";
+      const text = `${what} the broker ${source.address || source.name} ${since}.${detail} Values do not change, commands are refused.`;
+      const tone = source.state === "connecting" ? "warn" : "bad";
+      return [`source:${source.name}:${source.state}`, { text, tone, retry: false }];
+    });
+  }
+
+  #speak(state, reason) {
+    const calm = state === "connecting" || state === "offline" ? "lost" : state;
+    if (calm === this.spoken || (calm === "lost" && this.spoken === "connecting")) return;
+    this.spoken = calm;
+    setText(this.voice, calm === "live" ? "Connected" : calm === "auth" ? "A token is needed" : reason || "Connection lost");
+  }
+}

@@ -1,0 +1,208 @@
+// One device, at full rate: values, charts, commands.
+
+import { el, setAttr, setChildren, setText } from "../dom.js";
+import { byImportance } from "../metrics.js";
+import { ChartPanel } from "./chart_panel.js";
+import { CommandForm } from "./command_form.js";
+import { CommandLog } from "./command_log.js";
+import { DeviceHead } from "./device_head.js";
+import { knownStatus } from "./status.js";
+import { StripPanel } from "./strip_panel.js";
+import { MetricTile } from "./tile.js";
+import { TimeWindow } from "./time_window.js";
+
+const MAX_LINES = 8; // as many as there are colours to tell apart
+
+export class DeviceView {
+  /**
+   * @param {string} deviceId
+   * @param {import("../main.js").Context} context
+   */
+  constructor(deviceId, context) {
+    this.deviceId = deviceId;
+    this.context = context;
+    this.head = new DeviceHead();
+    this.window = new TimeWindow(context.clock, () => context.scheduler.invalidateAll());
+    this.log = new CommandLog(deviceId, context);
+    this.tiles = new Map();
+    this.forms = new Map();
+    this.panels = [];
+    this.panelKey = "";
+    this.formKey = "";
+    this.tileList = el("ul.tiles", { "aria-label": "Values" });
+    this.charts = el("div.charts");
+    this.formNote = el("p.form-note", { hidden: true });
+    this.formList = el("div.form-list");
+    this.commands = el("section.side-block", { hidden: true }, el("h2", { text: "Commands" }), this.formNote, this.formList);
+    this.body = el("div.device-body", {},
+      el("section.device-values", { "aria-label": "Values" }, this.tileList),
+      el("section.device-charts", { "aria-label": "Charts" }, el("div.charts-head", {}, el("h2", { text: "Live" }), this.window.element), this.charts),
+      el("aside.device-side", { "aria-label": "Commands" }, this.commands, this.log.element));
+    this.missing = el("div.message", { hidden: true }, el("p", { text: "There is no such device, or not yet." }), el("a.button", { href: "#/", text: "To the fleet" }));
+    this.element = el("article.device", { "data-testid": "device-page", "data-device-id": deviceId }, this.head.element, this.missing, this.body);
+  }
+
+  get title() {
+    const device = this.context.store.devices.get(this.deviceId);
+    return device ? `${device.info.name || device.id}, ${knownStatus(device.info.availability)}` : this.deviceId;
+  }
+
+  mount(parent) {
+    const { store } = this.context;
+    store.open(this.deviceId);
+    this.#follow();
+    this.stops = [
+      store.on("devices", () => this.#described()),
+      store.on("history", () => this.#moved()),
+      store.on("readings", (ids) => ids.has(this.deviceId) && this.#moved()),
+      store.on("commands", (record) => this.#commandChanged(record)),
+      store.on("connection", () => this.#showSendable()),
+      store.on("sources", () => this.#showSendable()),
+    ];
+    parent.replaceChildren(this.element);
+    window.scrollTo(0, 0);
+    this.#described();
+    this.log.update();
+    this.head.title.focus({ preventScroll: true });
+  }
+
+  unmount() {
+    for (const stop of this.stops) stop();
+    this.unfollow?.();
+    this.context.store.open(null);
+    for (const tile of this.tiles.values()) tile.remove();
+    for (const panel of this.panels) panel.remove();
+    this.element.remove();
+  }
+
+  /** Called every second. */
+  tick() {
+    const device = this.context.store.devices.get(this.deviceId);
+    if (device) this.head.update(device, this.context.clock.now());
+  }
+
+  #follow() {
+    this.unfollow?.();
+    this.unfollow = this.context.connection.follow(`device/${this.deviceId}`);
+  }
+
+  #moved() {
+    for (const tile of this.tiles.values()) tile.painted.invalidate();
+    if (this.window.fixed) return; // what is paused does not move
+    for (const panel of this.panels) panel.painted.invalidate();
+  }
+
+  #described() {
+    const { store } = this.context;
+    const device = store.devices.get(this.deviceId);
+    const isMissing = device === undefined;
+    this.missing.hidden = !isMissing || !store.fleetKnown;
+    this.head.element.hidden = this.body.hidden = isMissing;
+    this.context.titleChanged();
+    if (isMissing) {
+      this.wasMissing = store.fleetKnown;
+      return;
+    }
+    if (this.wasMissing) {
+      this.wasMissing = false;
+      this.#follow(); // it came, or came back: its channel was refused or has ended
+    }
+    setAttr(this.element, "data-status", knownStatus(device.info.availability));
+    this.tick();
+    const series = byImportance(device.series.values());
+    this.#arrangeTiles(series);
+    this.#arrangePanels(series);
+    this.#arrangeForms(device);
+    this.#showSendable();
+  }
+
+  #arrangeTiles(series) {
+    const live = new Set(series.map((one) => one.id));
+    for (const [id, tile] of this.tiles) {
+      if (live.has(id)) continue;
+      tile.remove();
+      this.tiles.delete(id);
+    }
+    for (const one of series) {
+      if (this.tiles.get(one.id)?.series === one) continue;
+      this.tiles.get(one.id)?.remove();
+      this.tiles.set(one.id, new MetricTile(one, this.context, () => this.window.span()));
+    }
+    setChildren(this.tileList, series.map((one) => this.tiles.get(one.id).element));
+  }
+
+  /** Charts are made anew only when what they show has changed, not when a value has. */
+  #arrangePanels(series) {
+    const key = JSON.stringify(series.map((one) => [one.id, one.name, one.unit, one.kind, one.precision]));
+    if (key === this.panelKey) return;
+    this.panelKey = key;
+    for (const panel of this.panels) panel.remove();
+    const { context } = this;
+    this.panels = groupByUnit(series).map(([unit, group]) => new ChartPanel(unit, group, context, this.window));
+    const states = series.filter((one) => one.kind === "boolean" || one.kind === "text");
+    if (states.length) this.panels.push(new StripPanel(states, context, this.window));
+    this.charts.replaceChildren(...this.panels.map((panel) => panel.element));
+  }
+
+  #arrangeForms(device) {
+    const isViewer = this.context.store.session.role === "viewer";
+    this.commands.hidden = device.commandNames.length === 0;
+    if (device.commands === null) return;
+    const key = JSON.stringify([isViewer, [...device.commands]]);
+    if (key === this.formKey) return;
+    this.formKey = key;
+    this.forms = new Map(isViewer ? [] : [...device.commands].map(([name, info]) => [name, new CommandForm(name, info, (args) => this.#send(name, args))]));
+    this.formList.replaceChildren(...[...this.forms.values()].map((form) => form.element));
+  }
+
+  #send(name, args) {
+    const id = this.context.connection.sendCommand(this.deviceId, name, args);
+    return id === null ? null : this.context.store.commands.get(id);
+  }
+
+  #commandChanged(record) {
+    if (record === null) for (const form of this.forms.values()) this.#showLatest(form);
+    else if (record.device_id !== this.deviceId) return;
+    else this.forms.get(record.name)?.show(record);
+    this.log.update();
+  }
+
+  #showLatest(form) {
+    const record = form.commandId && this.context.store.commands.get(form.commandId);
+    if (record) form.show(record);
+  }
+
+  #showSendable() {
+    const { store } = this.context;
+    const device = store.devices.get(this.deviceId);
+    const isLive = store.connection.state === "live";
+    let note = "";
+    if (!isLive) note = "Not connected: nothing can be sent.";
+    else if (store.session.role === "viewer") note = "You may look, not send.";
+    else if (device?.info.availability === "offline") note = "The device is offline. The server will refuse commands until it is back.";
+    this.formNote.hidden = note === "";
+    setText(this.formNote, note);
+    for (const form of this.forms.values()) form.setEnabled(isLive);
+  }
+}
+
+/**
+ * One chart for each unit. Without a unit nobody knows whether two metrics compare, so each gets its own.
+ * @param {import("../store.js").Series[]} series
+ * @returns {[string, import("../store.js").Series[]][]}
+ */
+export function groupByUnit(series) {
+  const groups = [];
+  const open = new Map();
+  for (const one of series) {
+    if (one.kind !== "number") continue;
+    let group = one.unit === "" ? undefined : open.get(one.unit);
+    if (!group || group.length >= MAX_LINES) {
+      group = [];
+      groups.push([one.unit, group]);
+      open.set(one.unit, group);
+    }
+    group.push(one);
+  }
+  return groups;
+}

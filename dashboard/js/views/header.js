@@ -1,0 +1,103 @@
+// The bar at the top: who we are, how the connection is, what flows, who else is here.
+
+import { el, setAttr, setText, svg } from "../dom.js";
+import { formatNumber, plural } from "../format.js";
+import { chooseTheme, chosenTheme, THEMES } from "../theme.js";
+
+const THEME_WORDS = new Map([["auto", "Auto"], ["light", "Light"], ["dark", "Dark"]]);
+const CONFLATED_SHOWN_MS = 10_000;
+
+export class HeaderView {
+  /** @param {import("../main.js").Context} context */
+  constructor(context) {
+    this.context = context;
+    this.store = context.store;
+    this.badgeWord = el("span.badge-word");
+    this.latency = el("span.badge-latency");
+    this.badge = el("span.connection", { "data-testid": "connection", "data-state": "connecting" },
+      el("span.connection-dot", { "aria-hidden": "true" }), this.badgeWord, this.latency);
+    this.health = el("button.health", { type: "button", "data-testid": "health", title: "Counters of every hop", onclick: () => context.toggleActivity(true) });
+    this.operators = el("span.operators", { "data-testid": "operators" });
+    this.theme = el("select.theme", { "aria-label": "Theme", onchange: () => chooseTheme(this.theme.value) },
+      ...THEMES.map((theme) => el("option", { value: theme, text: THEME_WORDS.get(theme) })));
+    this.theme.value = chosenTheme();
+    this.unread = el("span.unread", { hidden: true });
+    this.activity = el("button.button.activity-button", {
+      type: "button",
+      "data-testid": "activity-toggle",
+      "aria-expanded": "false",
+      "aria-controls": "activity",
+      onclick: () => context.toggleActivity(),
+    }, "Activity", this.unread);
+    this.element = el("header.header", {},
+      el("a.brand", { href: "#/", "aria-label": "Fleetwire, to the fleet" }, mark(), el("span.brand-name", { text: "Fleetwire" })),
+      this.health,
+      el("div.header-end", {}, this.operators, this.badge, this.theme, this.activity));
+    for (const event of ["connection", "presence", "stats", "sources"]) this.store.on(event, () => this.update());
+    this.seenConflated = 0;
+    this.conflatedAt = -Infinity;
+    this.update();
+  }
+
+  update() {
+    const { connection, operators } = this.store;
+    setAttr(this.badge, "data-state", connection.state);
+    setText(this.badgeWord, connectionWord(connection));
+    const latency = this.context.clock.latencyMs;
+    const isLive = connection.state === "live";
+    setText(this.latency, isLive && latency !== null ? `${Math.max(1, Math.round(latency))} ms` : "");
+    setAttr(this.badge, "title", isLive ? "Round trip to the bridge" : null);
+    setText(this.operators, isLive ? plural(operators, "operator") : "");
+    setText(this.health, isLive ? this.#healthText() : "");
+  }
+
+  /** @param {number} count of notes and commands since the panel was last open */
+  setUnread(count) {
+    this.unread.hidden = count === 0;
+    setText(this.unread, count > 99 ? "99+" : String(count));
+    setAttr(this.activity, "aria-label", count ? `Activity, ${count} new` : null);
+  }
+
+  #healthText() {
+    const { stats, behindMs, conflated } = this.store;
+    if (!stats) return "";
+    const rate = this.store.rate("readings");
+    const rejected = rejectedTotal(stats.counters);
+    const parts = [];
+    if (rate !== null) parts.push(`${formatNumber(rate, rate < 10 ? 1 : 0)} readings/s`);
+    parts.push(`${formatNumber(rejected, 0)} rejected`);
+    if (behindMs !== null) parts.push(`${(behindMs / 1000).toFixed(2)} s behind`);
+    if (conflated > this.seenConflated) {
+      this.seenConflated = conflated;
+      this.conflatedAt = Date.now();
+    }
+    if (Date.now() - this.conflatedAt < CONFLATED_SHOWN_MS) parts.push("merging readings: this page reads slowly");
+    return parts.join(" · ");
+  }
+}
+
+/** @param {object} counters of a stats message */
+export function rejectedTotal(counters) {
+  const { rejected } = counters;
+  if (typeof rejected === "number") return rejected;
+  return Object.values(rejected ?? {}).reduce((sum, count) => sum + count, 0);
+}
+
+function connectionWord(connection) {
+  switch (connection.state) {
+    case "live":
+      return "Live";
+    case "auth":
+      return "Token needed";
+    case "connecting":
+      return connection.lostAt ? "Reconnecting" : "Connecting";
+    default:
+      return connection.retryAt && connection.lostAt ? "Reconnecting" : "Offline";
+  }
+}
+
+/** Three devices on one wire. */
+function mark() {
+  return svg("svg", { class: "mark", viewBox: "0 0 24 24", "aria-hidden": "true" },
+    svg("path", { d: "M3 17h4l3-10 4 13 3-8h4", fill: "none", stroke: "currentColor", "stroke-width": "2.25", "stroke-linejoin": "round", "stroke-linecap": "round" }));
+}

@@ -1,0 +1,81 @@
+// One metric on the device page: the value, how old it is, where it has been.
+
+import { decimate, gapLimit, typicalInterval } from "../decimate.js";
+import { el, setAttr, setText } from "../dom.js";
+import { drawLine } from "../draw/sparkline.js";
+import { runs } from "../draw/strip.js";
+import { formatAge, formatNumber, formatValue } from "../format.js";
+import { freshness } from "../metrics.js";
+import { token } from "../theme.js";
+
+const COLUMNS = 120;
+const FRESHNESS_WORDS = new Map([["stale", "retained, not confirmed since"], ["aged", "silent for longer than usual"]]);
+
+export class MetricTile {
+  /**
+   * @param {import("../store.js").Series} series
+   * @param {import("../main.js").Context} context
+   * @param {() => {fromMs: number, toMs: number}} span the window of the page
+   */
+  constructor(series, context, span) {
+    this.series = series;
+    this.context = context;
+    this.span = span;
+    this.label = el("h3.tile-label");
+    this.age = el("span.tile-age");
+    this.value = el("span.tile-value", { "data-role": "value" });
+    this.unit = el("span.tile-unit");
+    this.range = el("span.tile-range");
+    this.canvas = el("canvas.tile-spark", { "aria-hidden": "true" });
+    this.element = el("li.tile", { "data-testid": "metric", "data-metric": series.metric },
+      el("div.tile-head", {}, this.label, this.age),
+      el("div.tile-body", {}, this.value, this.unit),
+      this.canvas, this.range);
+    this.painted = context.scheduler.add(this.element, () => this.#paint());
+  }
+
+  remove() {
+    this.painted.remove();
+    this.element.remove();
+  }
+
+  #paint() {
+    const { series } = this;
+    const now = this.context.clock.now();
+    const state = freshness(series, now);
+    setAttr(this.element, "data-kind", series.kind);
+    setAttr(this.element, "data-freshness", state);
+    setText(this.label, series.name);
+    setAttr(this.label, "title", series.metric);
+    setText(this.value, formatValue(series, series.value));
+    setText(this.unit, state === "bad" ? "" : series.unit);
+    setAttr(this.unit, "title", series.unitSource === "inferred" ? "The unit was concluded from the metric's name" : null);
+    setText(this.age, state === "stale" && series.timeMs === null ? "retained" : formatAge(series.timeMs, now));
+    setAttr(this.age, "title", FRESHNESS_WORDS.get(state) ?? null);
+    this.#paintRange();
+  }
+
+  #paintRange() {
+    const ring = this.context.store.history.get(this.series.id);
+    if (!ring || this.series.kind === "text" || this.series.kind === "unknown") return setText(this.range, "");
+    const { fromMs, toMs } = this.span();
+    const gap = gapLimit(typicalInterval(ring));
+    if (this.series.kind === "boolean") return setText(this.range, onShare(runs(ring, fromMs, toMs, Infinity), fromMs, toMs));
+    const line = decimate(ring, fromMs, toMs, COLUMNS, gap);
+    drawLine(this.canvas, line, fromMs, toMs, { line: token("--spark") });
+    const { precision } = this.series;
+    const known = line.low <= line.high;
+    setText(this.range, known ? `${formatNumber(line.low, precision)} to ${formatNumber(line.high, precision)}` : "");
+  }
+}
+
+function onShare(parts, fromMs, toMs) {
+  let on = 0;
+  let known = 0;
+  for (const { from, to, value } of parts) {
+    if (Number.isNaN(value)) continue;
+    known += to - from;
+    if (value !== 0) on += to - from;
+  }
+  return known > 0 && toMs > fromMs ? `On ${Math.round((100 * on) / known)} % of the time` : "";
+}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 from bridge.conventions.flatten import Flattener, Leaf, as_value_object, element_key
@@ -37,6 +38,9 @@ from bridge.core.model import (
 
 # Longer "units" are sentences, and would break every table.
 MAX_UNIT_LENGTH = 32
+
+# Keys of one object that are looked at: all values that count, and room for times and ids beside them.
+_MOST_KEYS = 2 * MAX_VALUES
 
 _ENVELOPES = ("data", "values", "payload", "fields", "measurements", "metrics")
 _AVAILABILITY_KEYS = ("state", "status", "availability", "online", "connected")
@@ -111,12 +115,17 @@ class ObjectReader:
             flattener.add(single)
         else:
             flattener.walk((), record.body)
+        if len(data) > _MOST_KEYS and not flattener.is_full:
+            flattener.reject(Reason.TOO_MANY_VALUES, f"{len(data)} keys in one object")
         observations = self._observe(route, device, record.time, flattener, message)
         if record.is_plain and not flattener.is_full and not route.is_availability:
             self._learn(route, data, record)
         return observations
 
     def _open(self, route: Route, data: dict[str, Any], message: Message, flattener: Flattener) -> _Record:
+        if len(data) > _MOST_KEYS:
+            # Every key is looked at several times before values are counted.
+            data = dict(islice(data.items(), _MOST_KEYS))
         device, id_key = self._identify(route, data, flattener)
         body = {key: value for key, value in data.items() if key != id_key} if id_key else data
         envelope = _envelope_in(body)

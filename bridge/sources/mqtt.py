@@ -173,7 +173,6 @@ class MqttSource:
             retained_again=self._retained_wanted,
             on_connected=lambda: self._note_up(connection),
             on_message=self._on_message,
-            on_notice=lambda: self._show_connected(connection),
         )
         return connection
 
@@ -189,14 +188,10 @@ class MqttSource:
             connection.notices.append("session lost: the broker kept nothing for us while we were away")
         if self._settings.session_expiry_s > 0:
             self._sessions.add(address)
-        self._show_connected(connection)
-        logger.info("connected to %s with %s", address, self._status.protocol)
-
-    def _show_connected(self, connection: MqttConnection) -> None:
         for notice in connection.notices:
-            if notice not in self._status.detail:
-                logger.warning("%s: %s", connection.url.address, notice)
+            logger.warning("%s: %s", address, notice)
         self._set_status("connected", connection.url, "; ".join(connection.notices), f"MQTT {connection.version}")
+        logger.info("connected to %s with %s", address, self._status.protocol)
 
     def _note_down(self, url: BrokerUrl, reason: str) -> None:
         if (self._status.state, self._status.detail) != ("disconnected", reason):

@@ -92,14 +92,13 @@ class MqttConnection:
         retained_again: bool,
         on_connected: Callable[[], None],
         on_message: OnPublish,
-        on_notice: Callable[[], None],
     ) -> None:
         """
         Args:
             retained_again: ask for retained messages even if the broker still has our subscriptions.
-            on_connected: called once, with the broker's yes and before the first message.
+            on_connected: called once, when the broker has confirmed our subscriptions. Messages that the session
+                kept for us may come before.
             on_message: called for every message; must not raise.
-            on_notice: called when `notices` has grown after `on_connected`.
         """
         self.url = url
         self.version = version
@@ -110,7 +109,6 @@ class MqttConnection:
         self._retained_again = retained_again
         self._on_connected = on_connected
         self._on_message = on_message
-        self._on_notice = on_notice
         self._loop = asyncio.get_running_loop()
         self._client = self._make_client(client_id)
         self._stream: PacketStream | None = None  # from TCP/TLS connect to the end
@@ -153,7 +151,7 @@ class MqttConnection:
     # ----- beginning ------------------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        """Connect and wait for the broker's answer.
+        """Connect, subscribe, and wait until the broker has confirmed both.
 
         Raises:
             VersionRefused: try again with MQTT 3.1.1.
@@ -201,8 +199,6 @@ class MqttConnection:
             self._read_limits(properties)
         self._subscribe()
         self._tick_due = self._loop.call_later(self._keepalive_s / TICKS_PER_KEEPALIVE, self._tick)
-        self._answer.set_result(None)
-        self._on_connected()
 
     def _read_limits(self, properties: Any) -> None:
         self._window.limit = min(IN_FLIGHT_LIMIT, getattr(properties, "ReceiveMaximum", IN_FLIGHT_LIMIT))
@@ -230,14 +226,16 @@ class MqttConnection:
             self._client.subscribe([(name, 1) for name in filters])
 
     def _on_suback(self, _client: Any, _data: Any, _mid: int, reasons: list[ReasonCode], _properties: Any) -> None:
-        before = len(self.notices)
+        if self._answer.done():
+            return
         for name, reason in zip(self._settings.topics, reasons, strict=False):
             if reason.is_failure:
                 self.notices.append(f"the broker refused the topic filter '{name}': {reason}")
             elif reason.value == 0:
                 self.notices.append(f"the broker gives '{name}' with QoS 0 only; messages may be lost")
-        if len(self.notices) > before:
-            self._on_notice()
+        # Only now: whoever reads "connected" may count on getting what is published from here on.
+        self._answer.set_result(None)
+        self._on_connected()
 
     # ----- reading and writing --------------------------------------------------------------------------------
 
@@ -355,15 +353,16 @@ class MqttConnection:
 
     def _end(self, reason: str, *, taken_over: bool = False, hung_up: bool = False) -> None:
         """Over, for this reason. Everything is released before anybody is told. Safe to call twice."""
-        self.connected = False
+        was_connected, self.connected = self.connected, False
         self._cancel_due()
         stream, self._stream = self._stream, None
         if stream is not None:
             self._detach()
             stream.close()
         if not self._answer.done():
-            # Old brokers hang up on a version they do not know; whoever awaits `open` decides what it means.
-            self._answer.set_exception(VersionRefused(self.url.address, reason))
+            # Old brokers hang up on a version they do not know; after a CONNACK it cannot be that.
+            kind = ConnectFailed if was_connected else VersionRefused
+            self._answer.set_exception(kind(self.url.address, reason))
         if not self._answer.cancelled():
             self._answer.exception()  # looked at, so that nobody warns when `open` was left before the answer
         self._window.fail_all()

@@ -74,6 +74,13 @@ function showTitle() {
   document.title = `${isDown ? "Disconnected · " : ""}${page.title} · Fleetwire`;
 }
 
+/** Whether what is shown can still be what is: it cannot without a line to the bridge, or to any broker. */
+function showLost() {
+  const sources = [...store.sources.values()];
+  const noBroker = sources.length > 0 && sources.every((source) => source.state !== "connected");
+  document.body.toggleAttribute("data-lost", store.connection.lostAt !== null || noBroker);
+}
+
 function toggleActivity(open = !activity.isOpen) {
   if (open === activity.isOpen) return;
   activity.setOpen(open);
@@ -90,11 +97,12 @@ function skipToMain(event) {
 
 store.on("connection", () => {
   setAttr(document.body, "data-connection", store.connection.state);
-  document.body.toggleAttribute("data-lost", store.connection.lostAt !== null);
+  showLost();
   if (store.connection.state === "auth" || page === tokenForm) route();
   if (page === tokenForm) tokenForm.update();
   showTitle();
 });
+store.on("sources", showLost);
 window.addEventListener("hashchange", route);
 document.addEventListener("keydown", (event) => {
   const isTyping = event.target.closest?.("input, textarea, select, [contenteditable]");

@@ -16,8 +16,8 @@ export function byImportance(series) {
   const rank = (one) => {
     let points = one.kind === "number" ? 0 : one.kind === "boolean" ? 2 : one.kind === "text" ? 3 : 6;
     if (one.kind === "number" && one.unit === "") points += 1;
-    if (WANTED.test(one.metric)) points += 1;
-    if (HOUSEKEEPING.test(one.metric)) points += 4;
+    if (isWanted(one)) points += 1;
+    if (isHousekeeping(one)) points += 4;
     return points;
   };
   return [...series]
@@ -29,6 +29,11 @@ export function byImportance(series) {
 /** @param {import("./store.js").Series} series whether it is a wanted value, which holds until the next one */
 export function isWanted(series) {
   return WANTED.test(series.metric);
+}
+
+/** @param {import("./store.js").Series} series whether the device speaks of itself: battery, signal, uptime */
+export function isHousekeeping(series) {
+  return HOUSEKEEPING.test(series.metric);
 }
 
 /**

@@ -9,7 +9,6 @@ import pytest
 from playwright.async_api import Browser, Page, async_playwright
 
 from tests.support.chromium import ARGUMENTS, find_chromium
-from tests.support.mosquitto import Mosquitto
 
 ARTIFACTS = Path(__file__).resolve().parents[2] / "artifacts"
 
@@ -48,11 +47,3 @@ async def open_page(browser: Browser) -> AsyncIterator[OpenPage]:
     open_page.complaints = complaints  # type: ignore[attr-defined]
     yield open_page
     assert complaints == []
-
-
-@pytest.fixture
-def mosquitto(tmp_path: Path, free_port: int):  # type: ignore[no-untyped-def]
-    broker = Mosquitto(tmp_path / "mosquitto", free_port)
-    broker.start()
-    yield broker
-    broker.stop()

@@ -68,7 +68,7 @@ async def test_a_setpoint_from_the_form_changes_the_chart(
     page = await open_page(link(bridge))
     await live(page)
     thermostat = await page.wait_for_function(
-        "() => [...window.fleetwire.store.devices.values()].find(d => d.model === 'thermostat')?.device_id",
+        "() => [...window.fleetwire.store.devices.values()].find(d => d.info.model === 'thermostat')?.id",
         timeout=PATIENCE_MS,
     )
     device_id = await thermostat.json_value()
@@ -140,8 +140,8 @@ async def test_notes_and_presence_reach_every_operator(bridge: Bridge, open_page
     await live(first)
     await live(second)
     await expect(first.get_by_test_id("operators")).to_contain_text("2", timeout=PATIENCE_MS)
-    await first.evaluate("window.fleetwire.openNotes?.()")
-    await second.evaluate("window.fleetwire.openNotes?.()")
+    for page in (first, second):
+        await page.get_by_role("button", name="Activity").click()
     await first.get_by_test_id("note-input").fill("Pump 3 is <b>loud</b> again")
     await first.get_by_test_id("note-input").press("Enter")
     await expect(second.get_by_test_id("note").first).to_contain_text("Pump 3 is <b>loud</b> again")
@@ -161,9 +161,11 @@ async def test_pictures_for_the_readme(bridge: Bridge, simulators: None, open_pa
         assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "no sideways scrolling"
         await page.evaluate(
             "location.hash = '#/device/' + encodeURIComponent([...window.fleetwire.store.devices.values()]"
-            ".find(d => d.model === 'thermostat').device_id)"
+            ".find(d => d.info.model === 'thermostat').id)"
         )
+        await page.get_by_test_id("chart").first.scroll_into_view_if_needed()  # what nobody sees is not drawn
         await expect(page.locator("[data-testid=chart] .main-svg").first).to_be_visible(timeout=PATIENCE_MS)
+        await page.evaluate("scrollTo(0, 0)")
         await page.wait_for_timeout(2_000)
         await page.screenshot(path=ARTIFACTS / f"device-{width}-{theme}.png")
         assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "no sideways scrolling"

@@ -37,7 +37,7 @@ export function runs(ring, fromMs, toMs, gapMs) {
  * @param {number} fromMs
  * @param {number} toMs
  * @param {(value: number) => {label: string, fill: string, text: string}} look
- * @param {{empty: string, font: string}} style
+ * @param {{empty: string, font?: string, labels: boolean}} style
  */
 export function drawStrip(canvas, parts, fromMs, toMs, look, style) {
   const surface = prepare(canvas);
@@ -45,7 +45,7 @@ export function drawStrip(canvas, parts, fromMs, toMs, look, style) {
   const { context, width, height } = surface;
   context.fillStyle = style.empty;
   context.fillRect(0, height - 1, width, 1);
-  context.font = style.font;
+  if (style.labels) context.font = style.font;
   context.textBaseline = "middle";
   const perMs = width / (toMs - fromMs);
   for (const part of parts) {
@@ -55,7 +55,7 @@ export function drawStrip(canvas, parts, fromMs, toMs, look, style) {
     const { label, fill, text } = look(part.value);
     context.fillStyle = fill;
     context.fillRect(x, 0, Math.max(1, span - 1), height);
-    if (span > 28 && label) {
+    if (style.labels && span > 28 && label) {
       context.save();
       context.beginPath();
       context.rect(x, 0, span - 4, height);

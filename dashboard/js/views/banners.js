@@ -60,8 +60,8 @@ export class BannersView {
     return troubled.map((source) => {
       const since = `since ${formatMoment(source.since_ms, now)} (${formatDuration(now - source.since_ms)})`;
       const what = source.state === "connecting" ? "Connecting to" : "Disconnected from";
-      const detail = source.detail ? ` ${source.detail}` : "";
-      const text = `${what} the broker ${source.address || source.name} ${since}.${detail} Values do not change, commands are refused.`;
+      const detail = source.detail ? `: ${String(source.detail).replace(/[.\s]+$/, "")}` : "";
+      const text = `${what} the broker ${source.address || source.name} ${since}${detail}. Values do not change, commands are refused.`;
       const tone = source.state === "connecting" ? "warn" : "bad";
       return [`source:${source.name}:${source.state}`, { text, tone, retry: false }];
     });

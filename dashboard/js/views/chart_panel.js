@@ -25,14 +25,15 @@ export class ChartPanel {
     this.window = timeWindow;
     this.hidden = new Set();
     this.plot = el("div.chart-plot", { "data-testid": "chart", "data-unit": unit, "data-points": "0", role: "img" });
+    this.empty = el("p.chart-empty", { hidden: true });
     this.failure = el("p.chart-failure", { hidden: true });
     this.legend = el("ul.legend", { "aria-label": "Lines" }, ...series.map((one, i) => this.#legendItem(one, i)));
     this.table = el("table.chart-table");
     this.details = el("details.chart-details", { ontoggle: () => this.#fillTable() }, el("summary", { text: "As a table" }), this.table);
-    const title = series.length === 1 ? series[0].name : unit;
+    this.legend.hidden = series.length === 1;
     this.element = el("section.chart-panel", {},
-      el("header.chart-head", {}, el("h3", { text: series.length === 1 && unit ? `${title} (${unit})` : title }), this.legend),
-      this.failure, this.plot, this.details);
+      el("header.chart-head", {}, el("h3", { text: title(series, unit) }), this.legend),
+      this.failure, el("div.chart-area", {}, this.plot, this.empty), this.details);
     this.chart = new Chart(this.plot, (range) => timeWindow.zoom(range));
     this.painted = context.scheduler.add(this.element, () => this.#paint(), REDRAW_MS);
     this.tableAt = 0;
@@ -89,6 +90,8 @@ export class ChartPanel {
     this.chart.draw(traces, fromMs, toMs);
     const points = traces.reduce((sum, trace) => sum + trace.line.points, 0);
     setAttr(this.plot, "data-points", String(points));
+    this.empty.hidden = points > 0 || !this.failure.hidden;
+    if (points === 0) setText(this.empty, this.hidden.size === this.series.length ? "All lines are hidden" : `No readings in ${this.window.fixed ? "this time" : `the last ${this.window.label()}`}`);
     setAttr(this.plot, "data-last", Number.isNaN(traces[0].line.last) ? "" : String(traces[0].line.last));
     const now = Date.now();
     if (now - this.tableAt < 2_000) return;
@@ -127,6 +130,11 @@ export class ChartPanel {
       ...rings.map((ring, i) => el("td", { text: valueAt(ring, time, this.series[i].precision) }))));
     this.table.replaceChildren(el("thead", {}, head), el("tbody", {}, ...rows));
   }
+}
+
+function title(series, unit) {
+  const names = series.length > 2 ? `${series[0].name} and ${series.length - 1} more` : series.map((one) => one.name).join(", ");
+  return unit ? `${names} (${unit})` : names;
 }
 
 function valueAt(ring, time, precision) {

@@ -15,7 +15,7 @@ export class CommandLog {
     this.deviceId = deviceId;
     this.context = context;
     this.list = el("ol.log", { "data-testid": "command-log" });
-    this.element = el("section.side-block", { hidden: true }, el("h2", { text: "Command history" }), this.list);
+    this.element = el("section.side-block.device-log", { hidden: true }, el("h2", { text: "Command history" }), this.list);
   }
 
   update() {

@@ -1,7 +1,7 @@
 // One device, at full rate: values, charts, commands.
 
 import { el, setAttr, setChildren, setText } from "../dom.js";
-import { byImportance } from "../metrics.js";
+import { byImportance, isHousekeeping } from "../metrics.js";
 import { ChartPanel } from "./chart_panel.js";
 import { CommandForm } from "./command_form.js";
 import { CommandLog } from "./command_log.js";
@@ -33,7 +33,7 @@ export class DeviceView {
     this.charts = el("div.charts");
     this.formNote = el("p.form-note", { hidden: true });
     this.formList = el("div.form-list");
-    this.commands = el("section.side-block", { hidden: true }, el("h2", { text: "Commands" }), this.formNote, this.formList);
+    this.commands = el("section.side-block.device-commands", { hidden: true }, el("h2", { text: "Commands" }), this.formNote, this.formList);
     this.body = el("div.device-body", {},
       el("section.device-values", { "aria-label": "Values" }, this.tileList),
       el("section.device-charts", { "aria-label": "Charts" }, el("div.charts-head", {}, el("h2", { text: "Live" }), this.window.element), this.charts),
@@ -196,11 +196,13 @@ export function groupByUnit(series) {
   const open = new Map();
   for (const one of series) {
     if (one.kind !== "number") continue;
-    let group = one.unit === "" ? undefined : open.get(one.unit);
+    // A battery at 84 % would press a humidity of 40 % flat.
+    const key = `${isHousekeeping(one)} ${one.unit}`;
+    let group = one.unit === "" ? undefined : open.get(key);
     if (!group || group.length >= MAX_LINES) {
       group = [];
       groups.push([one.unit, group]);
-      open.set(one.unit, group);
+      open.set(key, group);
     }
     group.push(one);
   }

@@ -73,9 +73,10 @@ export class FleetView {
       oninput: () => this.#setFilter({ text: this.search.value.trim().toLowerCase() }),
       onkeydown: (event) => this.#searchKey(event),
     });
-    this.chips = new Map(["all", ...[...STATUSES].reverse()].map((status) => [status, this.#chip(status)]));
+    this.chips = new Map(["all", ...STATUSES].map((status) => [status, this.#chip(status)]));
     this.sort = el("select", {
       "aria-label": "Sort by",
+      class: "sort",
       onchange: () => this.#setFilter({ sort: this.sort.value }),
     }, ...[...SORTS].map(([value, { label }]) => el("option", { value, text: label })));
     this.layoutButton = el("button.button.layout-button", { type: "button", onclick: () => this.#switchLayout() });
@@ -148,8 +149,10 @@ export class FleetView {
     }
     shown.sort(SORTS.get(this.filter.sort).compare);
     setChildren(this.list, shown.map((row) => row.element));
-    for (const [status, { count }] of this.chips) {
-      setText(count, String(status === "all" ? this.rows.size : (counts.get(status) ?? 0)));
+    for (const [status, { button, count }] of this.chips) {
+      const number = status === "all" ? this.rows.size : (counts.get(status) ?? 0);
+      setText(count, String(number));
+      button.hidden = number === 0 && status !== "all" && status !== this.filter.status;
     }
     if (!this.active || !this.active.element.isConnected) this.#activate(shown[0] ?? null);
     this.#showState();

@@ -4,10 +4,8 @@ import { gapLimit, typicalInterval } from "../decimate.js";
 import { el, setAttr, setText } from "../dom.js";
 import { drawStrip, runs } from "../draw/strip.js";
 import { formatTime, formatValue } from "../format.js";
-import { decode } from "../store.js";
 import { token } from "../theme.js";
-
-const STATE_FILLS = 6;
+import { stateLook } from "./state_look.js";
 
 export class StripPanel {
   /**
@@ -24,7 +22,7 @@ export class StripPanel {
     });
     this.from = el("span");
     this.to = el("span");
-    this.element = el("section.chart-panel", {},
+    this.element = el("section.chart-panel.chart-panel-wide", {},
       el("header.chart-head", {}, el("h3", { text: "States" })),
       el("div.strips", {}, ...this.strips.map(({ row }) => row), el("div.strip-axis", { "aria-hidden": "true" }, this.from, this.to)));
     this.painted = context.scheduler.add(this.element, () => this.#paint(), 500);
@@ -39,22 +37,12 @@ export class StripPanel {
     const { fromMs, toMs } = this.window.span();
     setText(this.from, formatTime(fromMs));
     setText(this.to, formatTime(toMs));
-    const style = { empty: token("--line"), font: `11px ${token("--font")}` };
+    const style = { labels: true, empty: token("--line"), font: `11px ${token("--font")}` };
     for (const { series, canvas } of this.strips) {
       const ring = this.context.store.history.get(series.id);
       const parts = ring ? runs(ring, fromMs, toMs, gapLimit(typicalInterval(ring))) : [];
-      drawStrip(canvas, parts, fromMs, toMs, (value) => look(series, value), style);
+      drawStrip(canvas, parts, fromMs, toMs, (value) => stateLook(series, value), style);
       setAttr(canvas, "aria-label", `${series.name}: now ${formatValue(series, series.value)}, ${Math.max(0, parts.length - 1)} changes shown`);
     }
   }
-}
-
-function look(series, value) {
-  const label = formatValue(series, decode(series, value));
-  if (series.kind === "boolean") {
-    return value !== 0
-      ? { label, fill: token("--state-on"), text: token("--state-on-text") }
-      : { label, fill: token("--state-off"), text: token("--state-off-text") };
-  }
-  return { label, fill: token(`--state-${(value % STATE_FILLS) + 1}`), text: token("--state-text") };
 }

@@ -3,10 +3,11 @@
 import { decimate, gapLimit, typicalInterval } from "../decimate.js";
 import { el, setAttr, setText } from "../dom.js";
 import { drawLine } from "../draw/sparkline.js";
-import { runs } from "../draw/strip.js";
+import { drawStrip, runs } from "../draw/strip.js";
 import { formatAge, formatNumber, formatValue } from "../format.js";
-import { freshness } from "../metrics.js";
+import { freshness, isWanted } from "../metrics.js";
 import { token } from "../theme.js";
+import { stateLook } from "./state_look.js";
 
 const COLUMNS = 120;
 const FRESHNESS_WORDS = new Map([["stale", "retained, not confirmed since"], ["aged", "silent for longer than usual"]]);
@@ -57,19 +58,28 @@ export class MetricTile {
 
   #paintRange() {
     const ring = this.context.store.history.get(this.series.id);
-    if (!ring || this.series.kind === "text" || this.series.kind === "unknown") return setText(this.range, "");
+    const { kind, precision } = this.series;
+    if (!ring || kind === "unknown") return setText(this.range, "");
     const { fromMs, toMs } = this.span();
-    const gap = gapLimit(typicalInterval(ring));
-    if (this.series.kind === "boolean") return setText(this.range, onShare(runs(ring, fromMs, toMs, Infinity), fromMs, toMs));
+    const gap = isWanted(this.series) ? Infinity : gapLimit(typicalInterval(ring));
+    if (kind === "boolean" || kind === "text") {
+      const parts = runs(ring, fromMs, toMs, gap);
+      drawStrip(this.canvas, parts, fromMs, toMs, (value) => stateLook(this.series, value), { empty: token("--line"), labels: false });
+      return setText(this.range, kind === "boolean" ? onShare(parts) : "");
+    }
     const line = decimate(ring, fromMs, toMs, COLUMNS, gap);
     drawLine(this.canvas, line, fromMs, toMs, { line: token("--spark") });
-    const { precision } = this.series;
-    const known = line.low <= line.high;
-    setText(this.range, known ? `${formatNumber(line.low, precision)} to ${formatNumber(line.high, precision)}` : "");
+    return setText(this.range, line.low <= line.high ? range(line, precision) : "");
   }
 }
 
-function onShare(parts, fromMs, toMs) {
+function range({ low, high }, precision) {
+  const [from, to] = [formatNumber(low, precision), formatNumber(high, precision)];
+  if (from === to) return low === high ? `constant at ${from}` : `about ${from}`;
+  return `${from} to ${to}`;
+}
+
+function onShare(parts) {
   let on = 0;
   let known = 0;
   for (const { from, to, value } of parts) {
@@ -77,5 +87,5 @@ function onShare(parts, fromMs, toMs) {
     known += to - from;
     if (value !== 0) on += to - from;
   }
-  return known > 0 && toMs > fromMs ? `On ${Math.round((100 * on) / known)} % of the time` : "";
+  return known > 0 ? `On ${Math.round((100 * on) / known)} % of the time` : "";
 }

@@ -12,7 +12,7 @@ export class TokenForm {
     this.button = el("button.button.button-primary", { type: "submit", text: "Connect", "data-testid": "token-submit" });
     this.element = el("form.token-form", { "data-testid": "token-form", onsubmit: (event) => this.#submit(event) },
       el("h1", { text: "Access token" }),
-      el("p", { text: "This server wants a token. It is printed where Fleetwire was started; `fleetwire token` shows it again." }),
+      el("p", {}, "This server wants a token. It is printed where Fleetwire was started; ", el("code", { text: "fleetwire token" }), " shows it again."),
       el("label", { for: "token", text: "Token" }), this.input, this.problem,
       el("label.check", {}, this.remember, "Remember on this computer"),
       this.button);

@@ -1,7 +1,7 @@
 """Every generic line of the corpus: what real devices publish, and what it must become.
 
-`expect` is what must be there; more is allowed unless a line forbids it. Lines marked optional are met as well: where such
-a line expects nothing, nothing may come out.
+`expect` is what must be there; more is allowed unless a line forbids it. Lines marked optional are met as well: where
+such a line expects nothing, nothing may come out.
 """
 
 from __future__ import annotations

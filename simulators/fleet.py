@@ -10,6 +10,7 @@ import heapq
 import re
 from collections.abc import Iterator, Sequence
 from random import Random
+from typing import Protocol
 
 from simulators.devices import KINDS, WEIGHTS
 from simulators.devices.device import Device
@@ -24,6 +25,18 @@ GOLDEN = 0.618033988749895
 CLOCK_BACK_S = 2.0
 
 
+class FaultPlan(Protocol):
+    """Misbehaviour on purpose, between the devices and whoever delivers their messages. See `simulators/faults`."""
+
+    def apply(self, device_no: int, outgoing: list[Outgoing], now_s: float) -> list[Outgoing]:
+        """What really leaves device `device_no` at `now_s` when it meant to send `outgoing`."""
+        ...
+
+    def due(self, now_s: float) -> list[Outgoing]:
+        """What the plan held back earlier and lets go by `now_s`, or sends of its own accord."""
+        ...
+
+
 class SimulatedFleet:
     """`devices` simulated devices of mixed `kinds`. A larger fleet of the same seed begins with the smaller one."""
 
@@ -36,7 +49,9 @@ class SimulatedFleet:
         kinds: Sequence[str] = (),
         prefix: str = "",
         dialect: Dialect | None = None,
+        faults: FaultPlan | None = None,
     ) -> None:
+        self.faults = faults
         self.dialect = NativeDialect() if dialect is None else dialect
         self.devices = [
             SimulatedDevice(
@@ -78,8 +93,15 @@ class SimulatedFleet:
             device = self.devices[index]
             if when != device.wake_s:
                 continue
-            device.run(now_s, out)
+            if self.faults is None:
+                device.run(now_s, out)
+            else:
+                said: list[Outgoing] = []
+                device.run(now_s, said)
+                out.extend(self.faults.apply(index, said, now_s))
             heapq.heappush(agenda, (device.wake_s, index))
+        if self.faults is not None:
+            out.extend(self.faults.due(now_s))
         return out
 
     def next_due_s(self) -> float:
@@ -96,7 +118,8 @@ class SimulatedFleet:
         answer = device.receive(payload, now_s)
         if self._now_s is not None and device.wake_s != wake_s:
             heapq.heappush(self._agenda, (device.wake_s, device_no))
-        return [] if answer is None else [answer]
+        said = [] if answer is None else [answer]
+        return said if self.faults is None else self.faults.apply(device_no, said, now_s)
 
     @property
     def executed(self) -> int:

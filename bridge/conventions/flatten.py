@@ -21,6 +21,8 @@ _TIME_KEYS = ("ts", "time", "timestamp", "t")
 _QUALITY_KEYS = ("quality", "q", "qc")
 _ELEMENT_KEYS = ("id", "name", "channel", "address", "mac", "metric", "key", "tag", "n")
 _COMPANIONS = frozenset((*_VALUE_KEYS, *_UNIT_KEYS, *_TIME_KEYS, *_QUALITY_KEYS, "type", "datatype"))
+# Objects, lists and bad keys looked at in one message: a million empty objects hold no value, but cost their time.
+_MAX_STEPS = 4 * MAX_VALUES
 # Objects of one key may be values; more keys than all companions cannot be.
 _MOST_COMPANIONS = 6
 
@@ -42,6 +44,7 @@ class Flattener:
         self.problems: list[Rejection] = []
         self.is_full = False
         self._has_value_objects = has_value_objects
+        self._steps = 0
 
     def reject(self, reason: Reason, detail: str) -> None:
         if len(self.problems) < MAX_PROBLEMS:
@@ -49,6 +52,7 @@ class Flattener:
 
     def walk(self, path: Path, data: Any) -> None:
         """Add everything below `data`; `path` is how one gets there."""
+        self._step()
         if self.is_full:
             return
         if isinstance(data, dict):
@@ -104,12 +108,23 @@ class Flattener:
             else:
                 self.add(Leaf(path, value))
         else:
+            self._step()
             self.reject(Reason.INVALID_NAME, f"{_show(path)}: a key that is empty, too long or has a NUL: {key[:40]!r}")
+
+    def _step(self) -> None:
+        self._steps += 1
+        if self._steps > _MAX_STEPS:
+            self._fill()
+
+    def _fill(self) -> None:
+        if not self.is_full:
+            self.is_full = True
+            # Told whatever else was wrong: values are missing from here on.
+            self.problems.append(Rejection(Reason.TOO_MANY_VALUES, f"more than {MAX_VALUES} values in one message"))
 
     def add(self, leaf: Leaf) -> None:
         if len(self.leaves) >= MAX_VALUES:
-            self.is_full = True
-            self.reject(Reason.TOO_MANY_VALUES, f"more than {MAX_VALUES} values in one message")
+            self._fill()
         elif not is_key(leaf.path[-1] if leaf.path else ""):
             self.reject(Reason.INVALID_NAME, f"a name that is empty, too long or has a NUL: {_show(leaf.path)}")
         elif type(leaf.value) is int and not -LARGEST_NUMBER <= leaf.value <= LARGEST_NUMBER:

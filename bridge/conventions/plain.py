@@ -87,19 +87,17 @@ class PlainConvention:
                 raw_time = value
                 continue
             kind = type(value)
-            if kind is str:
+            if kind is float or (kind is int and -_PLAIN_INTEGER < value < _PLAIN_INTEGER):
+                values.append((name, value))
+            elif kind is str:
                 meaning = parse_text(value, key)
                 if meaning.unit or meaning.reason is not None:
                     return self._decode_slowly(route, message)
-                value = meaning.value
-            elif (
-                kind is not float
-                and not (kind is int and -_PLAIN_INTEGER < value < _PLAIN_INTEGER)
-                and kind is not bool
-                and value is not None
-            ):
+                values.append((name, meaning.value))
+            elif kind is bool or value is None:
+                values.append((name, value))
+            else:
                 return self._decode_slowly(route, message)
-            values.append((name, value))
         if not values:
             return self._decode_slowly(route, message)
         if raw_time is None:

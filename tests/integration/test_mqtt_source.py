@@ -108,16 +108,14 @@ async def test_falls_back_to_3_1_1_with_a_notice(tmp_path: Path) -> None:
         await broker.stop()
 
 
-async def test_falls_back_when_the_broker_hangs_up_on_version_5(mosquitto: Mosquitto) -> None:
+async def test_falls_back_when_the_broker_hangs_up_on_version_5() -> None:
     async def old_broker(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connect = await reader.read(1000)
         if connect[8] == 4:
-            there = await asyncio.open_connection("127.0.0.1", mosquitto.port)
-            there[1].write(connect)
-            writer.write(await there[0].read(100))
+            writer.write(b"\x20\x02\x00\x00")
+            subscribe = await reader.read(1000)
+            writer.write(b"\x90\x03" + subscribe[2:4] + b"\x01")
             await reader.read(1000)
-            there[1].close()
-            await there[1].wait_closed()
 
     async with tcp_server(old_broker) as port, running(f"mqtt://127.0.0.1:{port}") as (_, recorder):
         status = await recorder.wait_status("connected")

@@ -16,7 +16,9 @@ export class Scheduler {
     this.items = new Map();
     this.dirty = new Set();
     this.timer = 0;
+    this.timerDue = 0;
     this.frame = 0;
+    this.framedAt = -Infinity;
     this.observer = new IntersectionObserver((entries) => this.#seen(entries), { rootMargin: "200px 0px" });
     document.addEventListener("visibilitychange", () => this.#plan());
   }
@@ -36,7 +38,7 @@ export class Scheduler {
     return {
       invalidate: () => {
         this.dirty.add(item);
-        if (item.visible) this.#plan();
+        if (item.visible && !this.frame && !this.timer) this.#plan();
       },
       remove: () => {
         this.observer.unobserve(element);
@@ -56,8 +58,9 @@ export class Scheduler {
   #seen(entries) {
     for (const entry of entries) {
       const item = this.items.get(entry.target);
-      if (!item) continue;
+      if (!item || item.visible === entry.isIntersecting) continue;
       item.visible = entry.isIntersecting;
+      item.paintedAt = -Infinity; // what scrolls into view is painted at once
       if (item.visible) this.dirty.add(item);
     }
     this.#plan();
@@ -65,21 +68,38 @@ export class Scheduler {
 
   #plan() {
     if (this.frame || document.visibilityState !== "visible") return;
-    clearTimeout(this.timer);
+    const now = performance.now();
     let due = Infinity;
-    for (const item of this.dirty) if (item.visible) due = Math.min(due, item.paintedAt + item.periodMs);
-    if (due === Infinity) return;
-    const wait = due - performance.now();
-    if (wait <= 1) this.frame = requestAnimationFrame(() => this.#paint());
-    else this.timer = setTimeout(() => this.#plan(), wait);
+    for (const item of this.dirty) {
+      if (!item.visible) continue;
+      if (item.paintedAt === -Infinity) {
+        due = now;
+        break;
+      }
+      // All that changes is painted together: twenty frames a second with one row each would cost five times as much.
+      due = Math.min(due, Math.max(item.paintedAt + item.periodMs, this.framedAt + PERIOD_MS));
+    }
+    if (due === Infinity || (this.timer && due >= this.timerDue)) return;
+    clearTimeout(this.timer);
+    this.timer = 0;
+    if (due - now <= 1) {
+      this.frame = requestAnimationFrame(() => this.#paint());
+      return;
+    }
+    this.timerDue = due;
+    this.timer = setTimeout(() => {
+      this.timer = 0;
+      this.#plan();
+    }, due - now);
   }
 
   #paint() {
     this.frame = 0;
     const now = performance.now();
+    this.framedAt = now;
     for (const item of this.dirty) {
-      // Half a display frame early is on time: otherwise 250 ms becomes 266.
-      if (!item.visible || now - item.paintedAt < item.periodMs - 8) continue;
+      // A display frame early is on time: otherwise 250 ms becomes 266.
+      if (!item.visible || now - item.paintedAt < item.periodMs - 17) continue;
       this.dirty.delete(item);
       item.paintedAt = now;
       try {

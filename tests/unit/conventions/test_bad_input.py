@@ -28,7 +28,7 @@ quick = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCh
 
 def check(observations: Sequence[Observation]) -> None:
     """Everything that the rest of the bridge relies on."""
-    assert len(observations) <= 522  # 500 values, each with a time of its own, and 20 problems and one life at most
+    assert len(observations) <= 523  # 500 values, each with a time of its own, and 20 problems and one life at most
     total = 0
     for one in observations:
         assert isinstance(one, Observation)
@@ -146,6 +146,7 @@ def test_the_first_values_count(horror: str) -> None:
         ("deep-100000", Reason.TOO_DEEP),
         ("brackets-1000000", Reason.TOO_DEEP),
         ("many-elements", Reason.UNSUPPORTED),
+        ("many-objects", Reason.TOO_MANY_VALUES),
         ("long-string", Reason.TEXT_TOO_LONG),
         ("long-text", Reason.TEXT_TOO_LONG),
         ("lone-surrogate", Reason.INVALID_JSON),
@@ -161,6 +162,14 @@ def test_the_first_values_count(horror: str) -> None:
 )
 def test_reasons(horror: str, expected: Reason) -> None:
     assert reasons(feed("lab/oven/telemetry", HORRORS[horror])) == [expected]
+
+
+def test_missing_values_are_always_told() -> None:
+    bad = {"x" * 129 + str(n): n for n in range(3_000)}
+    for topic in ("devices/t1/telemetry", "lab/oven/telemetry"):
+        observations = feed(topic, {"a": {"b": bad, "c": 1}})
+        assert set(reasons(observations)) == {Reason.INVALID_NAME, Reason.TOO_MANY_VALUES}
+        assert len(observations) <= 22
 
 
 def test_what_is_kept() -> None:

@@ -172,3 +172,4 @@ async def pictures(page: Page, name: str) -> None:
         await page.wait_for_timeout(1_200)  # two redraws
         assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "no sideways scrolling"
         await page.screenshot(path=ARTIFACTS / name.format(width=width))
+    await page.set_viewport_size({"width": 1440, "height": 900})

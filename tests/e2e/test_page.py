@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from playwright.async_api import Page, expect
@@ -17,15 +16,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.broker, pytest.mark.timeout(120)]
 
 DEVICES = 50
 PATIENCE_MS = 20_000
-
-
-@pytest.fixture
-async def bridge(tmp_path: Path, mosquitto: Mosquitto) -> AsyncIterator[Bridge]:
-    bridge = Bridge(tmp_path / "data", mqtt_url=mosquitto.url)
-    await bridge.start()
-    yield bridge
-    await bridge.stop()
-    assert "Traceback" not in bridge.log
 
 
 @pytest.fixture

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -17,15 +15,6 @@ from tests.support.mosquitto import Mosquitto
 pytestmark = pytest.mark.broker
 
 DEEP = b"[" * 10_000 + b"]" * 10_000
-
-
-@pytest.fixture
-async def bridge(tmp_path: Path, mosquitto: Mosquitto) -> AsyncIterator[Bridge]:
-    bridge = Bridge(tmp_path / "data", mqtt_url=mosquitto.url)
-    await bridge.start()
-    yield bridge
-    await bridge.stop()
-    assert "Traceback" not in bridge.log
 
 
 async def publish(mosquitto: Mosquitto, topic: str, payload: bytes) -> None:

@@ -150,6 +150,8 @@ class PlainConvention:
         if route.is_reply:
             return self._decode_reply(message)
         content = read(message.payload)
+        for problem in content.problems:
+            problem.device = route.names.object_device
         if content.is_refused:
             return content.problems
         data = content.data if content.text is None else content.text

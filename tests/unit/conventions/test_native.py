@@ -137,6 +137,10 @@ class TestTelemetry:
             assert metrics(observations) == {"a": 1, "b": 2, "c": "y" * 1024}
             assert observations[1:] == [Rejection(Reason.TEXT_TOO_LONG, "long", "t1")]
 
+    @pytest.mark.parametrize("opening", [b"[", b'{"a":'])
+    def test_deep(self, native: NativeConvention, opening: bytes) -> None:
+        assert reasons(decode(native, TELEMETRY, b'{"a":' + opening * 100_000)) == [Reason.TOO_DEEP]
+
     def test_a_nul_in_a_text(self, native: NativeConvention) -> None:
         decode(native, TELEMETRY, {"a": "fine"})
         assert reasons(decode(native, TELEMETRY, {"a": "x\0y"})) == [Reason.BINARY]

@@ -386,6 +386,11 @@ class TestSingleValues:
         assert metrics(observations) == {"temp": None}
         assert reasons(observations) == [Reason.OUT_OF_RANGE]
 
+    def test_refusals_name_the_device(self, plain: PlainConvention) -> None:
+        (rejection,) = decode(plain, TOPIC, '{"temp": 21.5')
+        assert isinstance(rejection, Rejection)
+        assert (rejection.reason, rejection.device) == (Reason.INVALID_JSON, "lab/oven")
+
     def test_text_too_long(self, plain: PlainConvention) -> None:
         assert decode(plain, "lab/log", "x" * 1025) == [Rejection(Reason.TEXT_TOO_LONG, "log", "lab")]
 

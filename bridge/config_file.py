@@ -6,6 +6,7 @@ Commented, for the shipped `config/fleetwire.toml`; bare, for `check-config --sh
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 
 from bridge.settings import Settings
+
+# As much as can be the password of a broker URL: up to the last @, because it may hold one that should be escaped.
+_URL_PASSWORD = re.compile(r"^(mqtts?://[^:@]*:).+@")
 
 HEADER = """\
 # Fleetwire settings. Every value here is the default; change what you need and leave the rest out.
@@ -61,5 +65,6 @@ def _toml(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
     if isinstance(value, str | Path):
-        return json.dumps(str(value), ensure_ascii=False)  # a JSON string is a TOML basic string
+        text = _URL_PASSWORD.sub(r"\1**********@", str(value))
+        return json.dumps(text, ensure_ascii=False)  # a JSON string is a TOML basic string
     raise TypeError(f"no TOML form for {type(value).__name__}")

@@ -58,3 +58,5 @@ def _read_or_make(path: Path, make: Callable[[], str]) -> str:
         return value
     except OSError as error:
         raise ConfigError("data_dir", f"'{path}': {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError("data_dir", f"'{path}' is not text; remove it and start again") from None

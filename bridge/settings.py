@@ -37,7 +37,7 @@ ENVIRONMENT_PREFIX = "FLEETWIRE_"
 class Section(BaseModel):
     """A table of the TOML file."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
 
 def is_loopback(host: str) -> bool:
@@ -91,6 +91,7 @@ class MqttSettings(Section):
 
     urls: list[str] = Field(
         [],
+        repr=False,  # may hold a password
         description="Broker URLs tried in turn: mqtt://[user:password@]host[:1883] or mqtts://host[:8883].",
     )
     username: str = Field("", description="User name, if not in the URL.")
@@ -129,7 +130,8 @@ class MqttSettings(Section):
     def _urls_have_a_known_scheme(cls, urls: list[str]) -> list[str]:
         for url in urls:
             if not url.startswith(("mqtt://", "mqtts://")) or len(url.split("://", 1)[1]) == 0:
-                raise ValueError(f"'{url}' must look like mqtt://host:1883 or mqtts://host:8883")
+                # Not quoted: it may hold a password.
+                raise ValueError("a broker URL must look like mqtt://host:1883 or mqtts://host:8883")
         return urls
 
     @field_validator("ca_file", "cert_file", "key_file")
@@ -223,6 +225,12 @@ class CommandSettings(Section):
     max_ttl_ms: int = Field(3_600_000, ge=100, description="Longest time-to-live that a sender may ask for.")
     max_pending_per_device: int = Field(10, ge=1, description="Unanswered commands per device; one more is refused.")
     kept: int = Field(1_000, ge=10, description="Finished commands kept in memory for the page and the API.")
+
+    @model_validator(mode="after")
+    def _default_is_allowed(self) -> CommandSettings:
+        if self.default_ttl_ms > self.max_ttl_ms:
+            raise ValueError("default_ttl_ms must not be longer than max_ttl_ms")
+        return self
 
 
 class Settings(BaseSettings):

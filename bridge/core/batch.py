@@ -6,6 +6,7 @@ A reading is three numbers: which series, when (device time, microseconds UTC), 
 from __future__ import annotations
 
 from array import array
+from collections.abc import Container
 from typing import NamedTuple
 
 import numpy as np
@@ -67,6 +68,17 @@ class BatchBuilder:
         self.series_ids.append(series_id)
         self.times_us.append(time_us)
         self.values.append(value)
+
+    def drop(self, series_ids: Container[int]) -> int:
+        """Take back the readings of these series; returns how many there were. Slow, and rarely needed."""
+        rows = zip(self.series_ids, self.times_us, self.values, strict=True)
+        kept = [row for row in rows if row[0] not in series_ids]
+        dropped = len(self) - len(kept)
+        if dropped:
+            self._begin()
+            for row in kept:
+                self.append(*row)
+        return dropped
 
     def take(self, server_time_us: int) -> Batch | None:
         """Everything collected so far, or None; the builder is empty afterwards."""

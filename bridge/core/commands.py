@@ -28,6 +28,7 @@ class State(StrEnum):
 
 
 ENDED = frozenset({State.SUCCEEDED, State.FAILED, State.TIMED_OUT})
+_ON_ITS_WAY = (State.ACCEPTED, State.SENT, State.DELIVERED)  # in this order, never back
 
 
 class CommandLimits(NamedTuple):
@@ -164,7 +165,7 @@ class Commands:
     def advance(self, command: Command, state: State, now_us: int) -> bool:
         """Note that the command was sent or delivered; whether that was news."""
         command.times_us.setdefault(state, now_us)
-        if command.has_ended or command.state is state:
+        if command.has_ended or _ON_ITS_WAY.index(state) <= _ON_ITS_WAY.index(command.state):
             return False  # the device's answer overtook the broker's acknowledgement
         command.state = state
         return True
@@ -199,10 +200,10 @@ class Commands:
         """The commands that have just timed out."""
         timed_out = []
         while self._deadlines and self._deadlines[0][0] <= now_us:
-            _, command_id = heapq.heappop(self._deadlines)
+            deadline_us, command_id = heapq.heappop(self._deadlines)
             command = self._records.get(command_id)
-            if command is None or command.has_ended:
-                continue
+            if command is None or command.has_ended or command.expires_us != deadline_us:
+                continue  # the latter: its id was forgotten, and used again since
             command.error = ("timed_out", f"no answer within {command.ttl_ms / 1000:g} s")
             self._end(command, State.TIMED_OUT, now_us)
             timed_out.append(command)

@@ -67,7 +67,7 @@ class Fleet:
         self._changed_devices: dict[Device, None] = {}
         self._changed_series: dict[Series, None] = {}
         self._removed: list[str] = []
-        # (when to look again, tie-breaker, device): each device once, so that a tick costs nothing while all is well.
+        # (when to look again, tie-breaker, device): each device at most once, so that a tick costs next to nothing.
         self._silence: list[tuple[int, int, Device]] = []
         self._silence_no = 0
 
@@ -97,6 +97,9 @@ class Fleet:
             if suspect is not device.clock_suspect:
                 device.clock_suspect = suspect
                 self._changed_devices[device] = None
+        elif device.clock_suspect:
+            device.clock_suspect = False  # somebody has set the clock
+            self._changed_devices[device] = None
         builder = self.builder
         series_of = device.series
         for metric, value in readings.values:
@@ -156,6 +159,7 @@ class Fleet:
         if device is None:
             return
         del self.devices[device.device_id]
+        self.builder.drop({series.series_id for series in device.series.values()})
         for series in device.series.values():
             del self.series[series.series_id]
             self.latest.forget(series.series_id)
@@ -185,13 +189,11 @@ class Fleet:
     def tick(self, now_us: int) -> None:
         """Mark the devices that have been silent for too long. Call it about once a second."""
         while self._silence and self._silence[0][0] <= now_us:
-            _, watch_no, device = heapq.heappop(self._silence)
-            if watch_no != device.watch_no or self.devices.get(device.device_id) is not device:
-                continue  # a newer watch took over, or the device was removed
-            if device.availability is not Availability.ONLINE:
+            _, _, device = heapq.heappop(self._silence)
+            device.is_watched = False
+            if device.availability is not Availability.ONLINE or self.devices.get(device.device_id) is not device:
                 continue  # watched again when it comes back
-            deadline = self._silent_after(device)
-            if deadline <= now_us:
+            if self._silent_after(device) <= now_us:
                 device.set_availability(Availability.STALE, "timeout", now_us)
                 self._changed_devices[device] = None
             else:
@@ -206,7 +208,7 @@ class Fleet:
         last = device.last_seen_us
         device.last_seen_us = received_us
         if last:
-            gap = received_us - last
+            gap = max(0, received_us - last)  # not below: the clock may have been set back
             usual = device.interval_us
             device.interval_us = usual + (gap - usual) * _INTERVAL_WEIGHT if usual else float(gap)
         if device.availability is not Availability.ONLINE:
@@ -223,9 +225,17 @@ class Fleet:
         return since + max(limits.stale_min_us, int(device.interval_us * limits.stale_factor))
 
     def _watch_silence(self, device: Device, now_us: int) -> None:
+        """Look at an online device again when it may have become stale; nothing to do if it is watched already.
+
+        Never later than `stale_min_us` from now: a deadline may come closer as the device's interval becomes known or
+        shorter, but no message can bring it closer than that. So a watch once set is never too late.
+        """
+        if device.is_watched or device.availability is not Availability.ONLINE:
+            return
+        device.is_watched = True
         self._silence_no += 1
-        device.watch_no = self._silence_no
-        heapq.heappush(self._silence, (max(self._silent_after(device), now_us + 1), self._silence_no, device))
+        look_us = min(self._silent_after(device), now_us + self._limits.stale_min_us)
+        heapq.heappush(self._silence, (max(look_us, now_us + 1), self._silence_no, device))
 
     def _add_device(self, convention: str, native_id: str, source: str, now_us: int) -> Device | None:
         if len(self.devices) >= self._limits.max_devices:
@@ -238,8 +248,6 @@ class Fleet:
         device = Device(device_id, native_id, convention, source, now_us)
         self.devices[device_id] = self._by_key[convention, native_id] = device
         self._changed_devices[device] = None
-        if device_id in self._removed:
-            self._removed.remove(device_id)
         return device
 
     def _add_series(self, device: Device, metric: str) -> Series | None:
@@ -262,7 +270,10 @@ class Fleet:
             if series.describe(info):
                 self._changed_series[series] = None
                 if kind not in (Kind.UNKNOWN, series.kind):
+                    # The numbers that stand for its values until now would mean something else.
                     self.latest.forget(series.series_id)
+                    for _ in range(self.builder.drop({series.series_id})):
+                        self._counters.reject(Reason.KIND_CHANGED)
 
     def _observe_retained(self, device: Device, readings: Readings, received_us: int) -> None:
         for metric, value in readings.values:

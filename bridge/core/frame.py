@@ -50,9 +50,9 @@ def encode_frame(batch: Batch, *, offset: int, channel_no: int, kind: int = KIND
     """
     count = len(batch)
     base_time_us = int(batch.times_us.min()) if count else 0
-    delta = batch.times_us - base_time_us
-    if count and int(delta.max()) > MAX_SPAN_US:
+    if count and int(batch.times_us.max()) - base_time_us > MAX_SPAN_US:
         raise FrameError("the readings of one frame span more than 71 minutes")
+    delta = batch.times_us - base_time_us
     header = HEADER.pack(kind, VERSION, 0, count, offset, base_time_us, batch.server_time_us, channel_no, 0)
     return b"".join((header, batch.values.tobytes(), batch.series_ids.tobytes(), delta.astype("<u4").tobytes()))
 

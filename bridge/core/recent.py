@@ -34,15 +34,15 @@ class RecentLog:
 
     def append(self, batch: Batch) -> None:
         self._small.append(batch)
-        if len(self._small) < JOIN_BATCHES:
-            return
-        joined = _join(self._small)
-        self._small = []
-        self._batches.append(joined)
-        self._bytes += len(joined) * BYTES_PER_READING
+        self._bytes += len(batch) * BYTES_PER_READING
+        if len(self._small) == JOIN_BATCHES:
+            self._batches.append(_join(self._small))
+            self._small = []
         horizon = batch.server_time_us - self._max_age_us
         while self._batches and (self._bytes > self._max_bytes or self._batches[0].server_time_us < horizon):
             self._bytes -= len(self._batches.popleft()) * BYTES_PER_READING
+        while self._small and self._bytes > self._max_bytes:
+            self._bytes -= len(self._small.pop(0)) * BYTES_PER_READING
 
     def select(self, series_ids: NDArray[np.uint32], points: int, now_us: int) -> Batch | None:
         """The recent readings of some series in order of time, thinned to at most `points` a series.

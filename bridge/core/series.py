@@ -27,6 +27,7 @@ class Device:
         "device_id",
         "first_seen_us",
         "interval_us",
+        "is_watched",
         "last_seen_us",
         "manufacturer",
         "model",
@@ -35,7 +36,6 @@ class Device:
         "series",
         "source",
         "sw_version",
-        "watch_no",
     )
 
     def __init__(self, device_id: str, native_id: str, convention: str, source: str, now_us: int) -> None:
@@ -54,16 +54,17 @@ class Device:
         self.last_seen_us = 0  # receive time of the last live message; 0 = none yet
         self.interval_us = 0.0  # usual time between live messages; 0 = not known yet
         self.clock_suspect = False
-        self.watch_no = 0  # set by the fleet: which entry of its silence watch is the valid one
+        self.is_watched = False  # set by the fleet while the device has an entry in its silence watch
 
     def set_availability(self, availability: Availability, source: str, now_us: int) -> bool:
         """Whether that was news."""
         changed = availability is not self.availability
+        news = changed or source != self.availability_source
         if changed:
             self.availability = availability
             self.availability_since_us = now_us
         self.availability_source = source
-        return changed
+        return news
 
     def summary(self) -> dict[str, Any]:
         """The device as the `fleet` channel tells it."""
@@ -235,6 +236,7 @@ class Latest:
         """Clear the value: the series changed its kind, or is gone."""
         self.values[series_id] = np.nan
         self.times_us[series_id] = 0
+        self.received_us[series_id] = 0
         self.quality[series_id] = _NEVER
         self.dirty[series_id] = False
 

@@ -51,13 +51,13 @@ class Entry:
 
 
 class Channel:
-    """Numbers its messages from 1, without gaps. The ring is bounded in bytes and in seconds."""
+    """Numbers its messages without gaps, from `offset` + 1. The ring is bounded in bytes and in seconds."""
 
-    def __init__(self, name: str, number: int, epoch: str, ring_bytes: int, ring_us: int) -> None:
+    def __init__(self, name: str, number: int, epoch: str, ring_bytes: int, ring_us: int, offset: int = 0) -> None:
         self.name = name
         self.number = number
         self.epoch = epoch
-        self.offset = 0
+        self.offset = offset
         self.followers: dict[Session, None] = {}
         self.idle_since_us: int | None = None  # when the last follower left
         # Made for the offset they were made at, and shared by all who subscribe while it lasts.

@@ -50,6 +50,7 @@ class Hub:
         self._limits = limits
         self._channels: dict[str, Channel] = {}
         self._next_channel_no = 0
+        self._first_offset = 0  # of channels opened from now on: above those of all that were closed
         self._note_no = 0
         self._operators_told = 0
         self.fleet_channel = self._open(FLEET)
@@ -85,6 +86,8 @@ class Hub:
             idle = channel.idle_since_us
             if idle is not None and now_us - idle > self._limits.ring_us and channel.name.startswith(DEVICE):
                 del self._channels[channel.name]
+                # Opened again it must not count through offsets that its followers of before remember.
+                self._first_offset = max(self._first_offset, channel.offset + 1)
 
     # ----- channels ---------------------------------------------------------------------------------------
 
@@ -174,7 +177,14 @@ class Hub:
 
     def _open(self, name: str) -> Channel:
         self._next_channel_no += 1
-        channel = Channel(name, self._next_channel_no, self.epoch, self._limits.ring_bytes, self._limits.ring_us)
+        channel = Channel(
+            name,
+            self._next_channel_no,
+            self.epoch,
+            self._limits.ring_bytes,
+            self._limits.ring_us,
+            self._first_offset,
+        )
         self._channels[name] = channel
         return channel
 

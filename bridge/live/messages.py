@@ -132,7 +132,7 @@ def parse(text: str | bytes) -> tuple[ClientMessage, Any]:
     if not isinstance(raw, dict):
         raise ProtocolError("invalid_json", "a message is a JSON object with a type")
     ref = raw.get("id")
-    if not isinstance(ref, str | int) or len(str(ref)) > 64:
+    if not isinstance(ref, str | int) or isinstance(ref, bool) or len(str(ref)) > 64:
         ref = None
     kind = raw.pop("type", None)
     message_type = TYPES.get(kind) if isinstance(kind, str) else None

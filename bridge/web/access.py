@@ -27,8 +27,9 @@ class Access:
         """`token` None: no authentication (a setting that only a loopback address may have)."""
         self._token = token
         # The name that the browser was told, or a loopback name; anything else is how DNS rebinding looks.
-        self._hosts = {name.lower() for name in allowed_hosts} | LOOPBACK_NAMES
-        self._any_host = not is_loopback(bound_host) and not list(allowed_hosts)
+        names = {name.lower() for name in allowed_hosts}
+        self._hosts = names | LOOPBACK_NAMES
+        self._any_host = not is_loopback(bound_host) and not names
         self._hosts.add(bound_host.lower().strip("[]"))
         self._origins = frozenset(origin.rstrip("/").lower() for origin in allowed_origins)
         self._failures: OrderedDict[str, deque[int]] = OrderedDict()

@@ -63,13 +63,15 @@ class Guard:
         token = bearer(request.headers.get("Authorization"))
         cookie = request.cookies.get(self.cookie_name)
         address = request.remote or ""
-        if (token is None and cookie is None) or access.is_blocked(address, self._clock()):
-            return None
         if token is not None:
+            if access.is_blocked(address, self._clock()):
+                return None
             if access.token_matches(token):
                 return "operator"
             access.note_failure(address, self._clock())
         elif cookie is not None and access.cookie_matches(cookie):
+            # Also while the address is blocked: any page can make the operator's own browser guess (`/?token=x` as an
+            # image), and must not be able to lock the operator out.
             return "operator"
         return None
 

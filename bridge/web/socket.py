@@ -99,7 +99,7 @@ class Connection:
     def check(self, now_us: int) -> None:
         """Close the client if it is stuck or silent. Called once a second."""
         transport = self._transport
-        if transport is None or transport.is_closing():
+        if transport is None or transport.is_closing() or self._closing is not None:
             return
         waiting = transport.get_write_buffer_size()
         drained = self._written - waiting
@@ -119,7 +119,7 @@ class Connection:
     def close(self, code: int, reason: str) -> None:
         """Begin to close; `run` ends when it is done."""
         if self._closing is None:
-            self._closing = asyncio.ensure_future(self._ws.close(code=code, message=reason.encode()))
+            self._closing = asyncio.ensure_future(self._close_and_abort(code, reason))
 
     async def closed(self) -> None:
         if self._closing is not None:
@@ -133,16 +133,14 @@ class Connection:
             return
         log.info("connection %s closed: %s", self.connection_id, why)
         self._server.counters.closed_slow += 1
-        transport = self._transport
+        self.close(CLOSE_SLOW, "too slow")
 
-        async def close_and_abort() -> None:
-            # The close frame queues behind what it does not read, so it may never arrive: give it a moment, then cut.
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ws.close(code=CLOSE_SLOW, message=b"too slow"), CLOSE_TIMEOUT_S)
-            if transport is not None:
-                transport.abort()
-
-        self._closing = asyncio.ensure_future(close_and_abort())
+    async def _close_and_abort(self, code: int, reason: str) -> None:
+        # The close frame queues behind what the client does not read, and may never arrive: give it a moment, then cut.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._ws.close(code=code, message=reason.encode()), CLOSE_TIMEOUT_S)
+        if self._transport is not None:
+            self._transport.abort()
 
     async def _authenticate(self) -> str | None:
         """Wait for the first message, which has to be the token; the role, or None when the socket was closed."""

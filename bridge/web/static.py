@@ -48,7 +48,7 @@ class Assets:
     def __init__(self, root: Path, plotly: Path | None) -> None:
         self._root = root.resolve()
         self._plotly = plotly
-        self._assets: dict[str, Asset] = {}
+        self._assets: dict[Path, Asset] = {}  # by path, not by name: one file has endless names (".//./x.js")
         self._reading = asyncio.Lock()  # so that many first requests compress Plotly once
 
     async def response(self, name: str, request: web.Request) -> web.Response:
@@ -61,14 +61,14 @@ class Assets:
         if path is None:
             raise web.HTTPNotFound
         status = path.stat()
-        asset = self._assets.get(name)
+        asset = self._assets.get(path)
         if asset is None or asset.stamp != (status.st_mtime_ns, status.st_size):
             async with self._reading:
-                asset = self._assets.get(name)
+                asset = self._assets.get(path)
                 if asset is None or asset.stamp != (status.st_mtime_ns, status.st_size):
                     cache = CACHE_VENDOR if name == VENDOR_PLOTLY else CACHE_OWN
                     asset = await asyncio.to_thread(_read, path, cache)
-                    self._assets[name] = asset
+                    self._assets[path] = asset
         headers = {"ETag": asset.etag, "Cache-Control": asset.cache, "Vary": "Accept-Encoding"}
         if asset.etag in request.headers.get("If-None-Match", ""):
             return web.Response(status=304, headers=headers)
@@ -83,10 +83,13 @@ class Assets:
             return self._plotly
         if "\0" in name or "\\" in name:
             return None
-        path = (self._root / name).resolve()
-        # resolve() has followed links and "..": what is outside now was meant to be.
-        if not path.is_relative_to(self._root) or path.suffix not in TYPES or not path.is_file():
-            return None
+        try:
+            path = (self._root / name).resolve()
+            # resolve() has followed links and "..": what is outside now was meant to be.
+            if not path.is_relative_to(self._root) or path.suffix not in TYPES or not path.is_file():
+                return None
+        except (OSError, ValueError):
+            return None  # no name that this file system could have
         return path
 
 

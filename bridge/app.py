@@ -47,6 +47,7 @@ class App:
         self.data_dir: Path = settings.data_dir
         self.broker: EmbeddedBroker | None = None
         self.broker_url = ""  # of the embedded broker, once it runs
+        self._broker_is_ours = False  # a broker that was there already is nobody's child of ours
         self.token: str | None = None
         self._server: Server | None = None
         self._pipeline: Pipeline | None = None
@@ -94,6 +95,7 @@ class App:
             self.broker = EmbeddedBroker(settings.broker, self.data_dir, asset_dir("config") / "mosquitto.conf")
             info = await self.broker.start()
             self.broker_url = info.url
+            self._broker_is_ours = not info.reused
             urls = [info.url]
         # 5. The sources, which begin to bring data.
         if urls:
@@ -192,6 +194,8 @@ class App:
         problems = []
         if self._ticker is not None and self._ticker.done():
             problems.append("the ticker has ended")
+        if self.broker is not None and self._broker_is_ours and not self.broker.running:
+            problems.append(f"the embedded broker has ended ({self.broker.last_exit or 'it is being started again'})")
         late_s = time.monotonic() - self._ticked
         if self._ticker is not None and late_s > TICKS_LATE_S:
             problems.append(f"the event loop is {late_s:.0f} s late")

@@ -149,13 +149,13 @@ class Pipeline:
         device = self.fleet.find(convention, reply.device)
         command = None
         if device is not None and not message.retain:
-            # The readings that came before the answer go out before it: they may be its effect.
             command = self.commands.answer(device, reply, message.received_us)
         if command is None:
             self._reject(
                 Rejection(Reason.UNKNOWN_COMMAND_ID, f"no command {reply.command_id!r} waits for this device"), message
             )
             return
+        self.flush()  # the readings that came before the answer go out before it: they may be its effect
         self._tell(command)
 
     def _reject(self, rejection: Rejection, message: Message) -> None:
@@ -371,11 +371,16 @@ class _Listener:
 
     def __init__(self, pipeline: Pipeline, source: Source) -> None:
         self._source = source
+        self._counters = pipeline.counters
         self._receive: Callable[[Source, Message], None] = pipeline.receive
         self.on_status = pipeline.on_status
 
     def on_message(self, message: Message) -> None:
-        self._receive(self._source, message)
+        try:
+            self._receive(self._source, message)
+        except Exception:
+            self._counters.source_errors += 1
+            raise  # the source logs it, and acknowledges the message so that it cannot block those behind it
 
 
 def source_as_dict(status: SourceStatus) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import { backoffMs } from "./backoff.js";
 import { Channels } from "./channels.js";
 import { decodeFrame, KIND_READINGS } from "./frames.js";
+import { PendingCommands } from "./pending.js";
 
 const SUBPROTOCOL = "fleetwire.v1";
 const PING_MS = 10_000;
@@ -10,7 +11,6 @@ const FIRST_PINGS = 3; // the first ones sooner: while a page is being built, a 
 const FIRST_PING_MS = 1_500;
 const SILENCE_MS = 25_000; // the server says something every two seconds; 25 s of nothing is a dead line
 const PROBE_MS = 5_000; // after waking up: a live line answers within this
-const RESEND_MS = 20_000; // a command older than this is not sent again: who clicked has moved on
 
 const CLOSE_WRONG_TOKEN = 4500;
 const CLOSE_AUTH_TIMEOUT = 4502;
@@ -56,8 +56,7 @@ export class Connection {
     this.isWelcome = false;
     this.failures = 0;
     this.token = null;
-    /** @type {Map<string, {message: object, sentAt: number, epoch: string|null}>} commands not yet confirmed */
-    this.pending = new Map();
+    this.pending = new PendingCommands();
     this.heardAt = 0;
     this.pingedAt = 0;
     this.pings = 0; // of this connection
@@ -114,7 +113,7 @@ export class Connection {
   sendCommand(deviceId, name, args) {
     if (!this.isWelcome) return null;
     const message = { type: "command", id: newId(), device_id: deviceId, name, args };
-    this.pending.set(message.id, { message, sentAt: Date.now(), epoch: this.store.session.epoch });
+    this.pending.add(message, this.store.session.epoch, Date.now());
     this.#send(message);
     const { id } = message;
     this.store.command({
@@ -260,7 +259,7 @@ export class Connection {
         if (this.#advances(this.channels.byName.get(message.channel), message.offset)) this.store.device(message);
         return;
       case "command":
-        this.pending.delete(message.id);
+        this.pending.settle(message.id);
         return this.store.command(message);
       case "presence":
         return this.store.presence(message.operators);
@@ -299,17 +298,10 @@ export class Connection {
     this.pings = 0;
     this.clock.reset(message.server_time_ms);
     this.store.welcome(message);
-    for (const command of message.commands ?? []) this.pending.delete(command.id);
-    for (const [id, { message: command, sentAt, epoch }] of this.pending) {
-      // The same id is the same command, also for a server that has it already. A server that has started anew
-      // knows no ids: there it could run twice.
-      if (epoch === message.epoch && Date.now() - sentAt < RESEND_MS) {
-        this.#send(command);
-      } else {
-        this.pending.delete(id);
-        this.store.command({ ...this.store.commands.get(id), lost: true });
-      }
-    }
+    for (const command of message.commands ?? []) this.pending.settle(command.id);
+    const { again, lost } = this.pending.review(message.epoch, Date.now());
+    for (const command of again) this.#send(command);
+    for (const id of lost) this.store.command({ ...this.store.commands.get(id), lost: true });
     for (const channel of this.channels.byName.values()) this.#send(this.channels.subscribeMessage(channel));
     this.#ping();
     this.store.setConnection({ state: "live", lostAt: null, retryAt: null, closeCode: null, reason: "" });
@@ -326,9 +318,7 @@ export class Connection {
   }
 
   #error(message) {
-    const pending = this.pending.get(message.ref);
-    if (pending) {
-      this.pending.delete(message.ref);
+    if (this.pending.settle(message.ref)) {
       const { code, message: text } = message;
       this.store.command({ ...this.store.commands.get(message.ref), refused: { code, message: text } });
       return;

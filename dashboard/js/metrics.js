@@ -9,8 +9,8 @@ const WANTED = /set_?point|target|desired|wanted/i;
 
 /**
  * A device's series, the most telling first: measurements before states before housekeeping.
- * @param {Iterable<import("./store.js").Series>} series
- * @returns {import("./store.js").Series[]}
+ * @param {Iterable<import("./model.js").Series>} series
+ * @returns {import("./model.js").Series[]}
  */
 export function byImportance(series) {
   const rank = (one) => {
@@ -26,19 +26,19 @@ export function byImportance(series) {
     .map(({ one }) => one);
 }
 
-/** @param {import("./store.js").Series} series whether it is a wanted value, which holds until the next one */
+/** @param {import("./model.js").Series} series whether it is a wanted value, which holds until the next one */
 export function isWanted(series) {
   return WANTED.test(series.metric);
 }
 
-/** @param {import("./store.js").Series} series whether the device speaks of itself: battery, signal, uptime */
+/** @param {import("./model.js").Series} series whether the device speaks of itself: battery, signal, uptime */
 export function isHousekeeping(series) {
   return HOUSEKEEPING.test(series.metric);
 }
 
 /**
  * How far a value can be trusted now.
- * @param {import("./store.js").Series} series
+ * @param {import("./model.js").Series} series
  * @param {number} nowMs the server's time
  * @returns {"fresh"|"aged"|"stale"|"bad"} aged: silent for unusually long; stale: retained, not confirmed by a live message
  */

@@ -94,18 +94,25 @@ export class SampleRing {
   }
 }
 
-export const SPARK_BUCKET_MS = 5_000;
 export const SPARK_BUCKETS = 60;
+export const SPARK_SPAN_MS = 300_000;
 
-/** The last five minutes as lowest, highest and last value of each five seconds. Never grows, whatever the rate. */
+const FINE_MS = 1_000;
+const COARSE_MS = SPARK_SPAN_MS / SPARK_BUCKETS;
+
+/**
+ * The last five minutes as lowest, highest and last value of each five seconds; during the first minute of each
+ * second, so that a sparkline moves from the start. Never grows, whatever the rate.
+ */
 export class SparkRing {
   constructor() {
     // Which bucket of time a slot holds; a slot of another round is empty.
-    this.stamps = new Float64Array(SPARK_BUCKETS).fill(-1);
+    this.stamps = new Float64Array(SPARK_BUCKETS);
     this.lows = new Float64Array(SPARK_BUCKETS);
     this.highs = new Float64Array(SPARK_BUCKETS);
     this.lasts = new Float64Array(SPARK_BUCKETS);
     this.lastTimes = new Float64Array(SPARK_BUCKETS);
+    this.clear();
   }
 
   /**
@@ -113,25 +120,45 @@ export class SparkRing {
    * @param {number} value NaN is left out: a hole, not a point
    */
   push(timeMs, value) {
-    if (!Number.isFinite(value)) return;
-    const bucket = Math.floor(timeMs / SPARK_BUCKET_MS);
+    if (!Number.isFinite(value) || timeMs < 0) return;
+    if (timeMs < this.firstMs) this.firstMs = timeMs;
+    if (this.bucketMs === FINE_MS && timeMs - this.firstMs >= FINE_MS * (SPARK_BUCKETS - 1)) this.#widen();
+    this.#add(timeMs, value, value, value);
+  }
+
+  clear() {
+    this.bucketMs = FINE_MS;
+    this.firstMs = Infinity;
+    this.stamps.fill(-1);
+  }
+
+  #add(timeMs, low, high, last) {
+    const bucket = Math.floor(timeMs / this.bucketMs);
     const slot = bucket % SPARK_BUCKETS;
-    if (slot < 0 || bucket < this.stamps[slot]) return; // of an older round
+    if (bucket < this.stamps[slot]) return; // of an older round
     if (bucket > this.stamps[slot]) {
       this.stamps[slot] = bucket;
-      this.lows[slot] = this.highs[slot] = this.lasts[slot] = value;
+      this.lows[slot] = low;
+      this.highs[slot] = high;
+      this.lasts[slot] = last;
       this.lastTimes[slot] = timeMs;
       return;
     }
-    if (value < this.lows[slot]) this.lows[slot] = value;
-    if (value > this.highs[slot]) this.highs[slot] = value;
+    if (low < this.lows[slot]) this.lows[slot] = low;
+    if (high > this.highs[slot]) this.highs[slot] = high;
     if (timeMs >= this.lastTimes[slot]) {
-      this.lasts[slot] = value;
+      this.lasts[slot] = last;
       this.lastTimes[slot] = timeMs;
     }
   }
 
-  clear() {
-    this.stamps.fill(-1);
+  #widen() {
+    const { stamps, lows, highs, lasts, lastTimes } = this;
+    const filled = [...stamps.keys()]
+      .filter((slot) => stamps[slot] >= 0)
+      .map((slot) => [lastTimes[slot], lows[slot], highs[slot], lasts[slot]]);
+    this.bucketMs = COARSE_MS;
+    stamps.fill(-1);
+    for (const bucket of filled) this.#add(...bucket);
   }
 }

@@ -3,44 +3,15 @@
 // Names and ids come from devices, so they are keys of Maps only, never of objects.
 
 import { KIND_READINGS, KIND_RECENT } from "./frames.js";
-import { SampleRing, SparkRing } from "./rings.js";
+import { History } from "./history.js";
+import { decode, hasEnded } from "./model.js";
+import { SPARK_SPAN_MS, SparkRing } from "./rings.js";
 
-// Ceilings. 10,000 sparklines are 24 MB; one device page holds at most 400,000 samples, 6.4 MB.
-const MAX_SPARKS = 10_000;
-const MAX_HISTORY_SAMPLES = 400_000;
-const MAX_HISTORY_PER_SERIES = 16_384;
+// Ceilings, so that a page which stays open for a month uses what it used after an hour.
+const MAX_SPARKS = 10_000; // 24 MB
+const SPARK_LEAST_MS = 20_000;
 const MAX_COMMANDS = 500;
 const MAX_NOTES = 200;
-
-/**
- * @typedef {object} Series
- * @property {number} id
- * @property {string} deviceId
- * @property {string} metric
- * @property {string} name
- * @property {"number"|"boolean"|"text"|"unknown"} kind
- * @property {string} unit
- * @property {string} unitSource
- * @property {number|null} precision
- * @property {number|null} min
- * @property {number|null} max
- * @property {string[]} texts
- * @property {number|boolean|string|null} value
- * @property {number|null} timeMs when it was measured; null: nobody knows
- * @property {number|null} receivedMs
- * @property {"good"|"bad"|"stale"} quality
- * @property {number} intervalMs usual time between readings, smoothed; 0: not known yet
- * @property {SparkRing|null} spark
- *
- * @typedef {object} Device
- * @property {string} id
- * @property {object} info as the server tells it, without `commands`
- * @property {string[]} commandNames
- * @property {Map<string, {title: string, description: string, schema: object, danger: boolean}>|null} commands
- *   null until its own channel has told them
- * @property {Map<string, Series>} series by metric, in order of appearance
- * @property {number|null} lastSeenMs
- */
 
 /** One event of the store and what its listeners get. */
 export const EVENTS = Object.freeze([
@@ -57,9 +28,9 @@ export const EVENTS = Object.freeze([
 
 export class Store {
   constructor() {
-    /** @type {Map<string, Device>} */
+    /** @type {Map<string, import("./model.js").Device>} */
     this.devices = new Map();
-    /** @type {Map<number, Series>} */
+    /** @type {Map<number, import("./model.js").Series>} */
     this.series = new Map();
     /** @type {Map<string, object>} command records by id, oldest first */
     this.commands = new Map();
@@ -77,13 +48,12 @@ export class Store {
     this.fleetKnown = false; // true once the first snapshot came
     this.connection = { state: "connecting", lostAt: null, retryAt: null, closeCode: null, reason: "" };
 
-    /** @type {string|null} whose samples we keep at full rate */
-    this.openDeviceId = null;
-    /** @type {Map<number, SampleRing>} by series id */
-    this.history = new Map();
+    /** Samples of the device that is open. */
+    this.history = new History();
 
     this.listeners = new Map(EVENTS.map((event) => [event, new Set()]));
     this.sparks = 0;
+    this.sparksSinceMs = Infinity; // the oldest sample that a sparkline can show
     /** Devices that changed since a listener last took them. */
     this.changedDevices = new Set();
   }
@@ -145,8 +115,9 @@ export class Store {
       const live = new Set(message.series.map((series) => series.series_id));
       for (const id of [...this.series.keys()]) if (!live.has(id)) this.#removeSeries(id);
       this.fleetKnown = true;
+      this.sparksSinceMs = Infinity;
     } else {
-      for (const ring of this.history.values()) ring.clear();
+      this.history.clear();
     }
     for (const device of message.devices) this.#putDevice(device);
     for (const series of message.series) this.#putSeries(series, true);
@@ -180,6 +151,7 @@ export class Store {
     const live = frame.kind === KIND_READINGS;
     if (!live && frame.kind !== KIND_RECENT) return;
     const touched = new Set();
+    const horizon = nowMs - SPARK_SPAN_MS; // what is older says nothing about how long we have been watching
     const serverMs = frame.serverTimeUs / 1000;
     const { values, seriesIds, deltasUs, baseTimeUs, count } = frame;
     let current = null;
@@ -189,8 +161,10 @@ export class Store {
       if (current === null) continue;
       const timeMs = (baseTimeUs + deltasUs[i]) / 1000;
       if (live) this.#applyReading(current, timeMs, values[i], serverMs);
-      if (isFleet) current.spark?.push(timeMs, values[i]);
-      else this.#keep(current, timeMs, values[i]);
+      if (isFleet && current.spark) {
+        current.spark.push(timeMs, values[i]);
+        if (timeMs < this.sparksSinceMs && timeMs > horizon) this.sparksSinceMs = timeMs;
+      } else if (!isFleet) this.history.keep(current, this.devices.get(current.deviceId)?.series.size ?? 1, timeMs, values[i]);
       touched.add(current.deviceId);
     }
     if (live && isFleet) {
@@ -199,15 +173,6 @@ export class Store {
     }
     this.emit("readings", touched);
     if (!isFleet) this.emit("history");
-  }
-
-  /**
-   * Keep this device's samples at full rate; null: of none.
-   * @param {string|null} deviceId
-   */
-  open(deviceId) {
-    this.openDeviceId = deviceId;
-    this.history = new Map();
   }
 
   // ----- the rest ---------------------------------------------------------------------------------------
@@ -261,6 +226,16 @@ export class Store {
     return seconds > 0 && growth >= 0 ? growth / seconds : null;
   }
 
+  /**
+   * How far back sparklines reach. The same for all, so that they compare; short while the bridge is young, so that
+   * its first minute is not a speck at the right edge.
+   * @param {number} nowMs
+   * @returns {number} milliseconds
+   */
+  sparkSpan(nowMs) {
+    return Math.min(SPARK_SPAN_MS, Math.max(SPARK_LEAST_MS, nowMs - this.sparksSinceMs));
+  }
+
   /** Commands of a device, newest first. */
   commandsOf(deviceId) {
     return [...this.commands.values()].filter((command) => command.device_id === deviceId).reverse();
@@ -298,7 +273,7 @@ export class Store {
     if (!series) return;
     if (series.spark) this.sparks--;
     this.series.delete(id);
-    this.history.delete(id);
+    this.history.remove(id);
     const siblings = this.devices.get(series.deviceId)?.series;
     if (siblings?.get(series.metric) === series) siblings.delete(series.metric);
   }
@@ -355,42 +330,9 @@ export class Store {
     series.quality = series.value === null ? "bad" : "good";
   }
 
-  #keep(series, timeMs, number) {
-    if (series.deviceId !== this.openDeviceId) return;
-    let ring = this.history.get(series.id);
-    if (!ring) {
-      const siblings = this.devices.get(series.deviceId)?.series.size ?? 1;
-      // Rounded down to a power of two, because rings round up.
-      const share = 2 ** Math.floor(Math.log2(Math.max(256, MAX_HISTORY_SAMPLES / Math.max(1, siblings))));
-      ring = new SampleRing(Math.min(MAX_HISTORY_PER_SERIES, share));
-      this.history.set(series.id, ring);
-    }
-    ring.push(timeMs, number);
-  }
-
   #putCommand(record) {
     this.commands.delete(record.id); // to the end: the one that changed last is the one that is forgotten last
     this.commands.set(record.id, record);
     if (this.commands.size > MAX_COMMANDS) this.commands.delete(this.commands.keys().next().value);
   }
-}
-
-/**
- * A number of a frame as the series means it.
- * @param {Series} series
- * @param {number} number
- * @returns {number|boolean|string|null}
- */
-export function decode(series, number) {
-  if (Number.isNaN(number)) return null;
-  if (series.kind === "boolean") return number !== 0;
-  if (series.kind === "text") return series.texts[number] ?? null;
-  return number;
-}
-
-const ENDED = new Set(["succeeded", "failed", "timed_out"]);
-
-/** @param {object} command a record */
-export function hasEnded(command) {
-  return ENDED.has(command.state) || command.lost === true || command.refused !== undefined;
 }

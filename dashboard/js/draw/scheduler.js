@@ -7,7 +7,7 @@ const PERIOD_MS = 250; // four times a second: what people can read
  * @typedef {object} Painted
  * @property {() => void} invalidate paint again when it is due and visible
  * @property {() => void} remove
- * @property {() => boolean} isVisible
+ * @property {(periodMs: number) => void} setPeriod
  */
 
 export class Scheduler {
@@ -45,7 +45,7 @@ export class Scheduler {
         this.items.delete(element);
         this.dirty.delete(item);
       },
-      isVisible: () => item.visible,
+      setPeriod: (ms) => (item.periodMs = ms),
     };
   }
 

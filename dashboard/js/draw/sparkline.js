@@ -1,25 +1,27 @@
 // Sparklines: a line without axes that says "how has this been going".
 
-import { SPARK_BUCKET_MS, SPARK_BUCKETS } from "../rings.js";
+import { SPARK_BUCKETS } from "../rings.js";
 import { prepare } from "./canvas.js";
 
 const PAD = 2;
-// A hole is more than this many empty buckets of five seconds: a sensor that reports twice a minute is not broken.
-const HOLE_BUCKETS = 8;
+const MAX_BAND = 3; // pixels
+// A hole is more than this: a sensor that reports twice a minute is not broken.
+const HOLE_MS = 40_000;
 
 /**
  * @param {HTMLCanvasElement} canvas
  * @param {import("../rings.js").SparkRing} spark
- * @param {number} nowMs
+ * @param {number} fromMs
+ * @param {number} toMs now
  * @param {{line: string, fill: string}} colours
  */
-export function drawSpark(canvas, spark, nowMs, colours) {
+export function drawSpark(canvas, spark, fromMs, toMs, colours) {
   const surface = prepare(canvas);
   if (!surface) return;
   const { context, width, height } = surface;
-  const newest = Math.floor(nowMs / SPARK_BUCKET_MS);
-  const oldest = newest - SPARK_BUCKETS + 1;
-  const { stamps, lows, highs, lasts } = spark;
+  const { stamps, lows, highs, lasts, bucketMs } = spark;
+  const newest = Math.floor(toMs / bucketMs);
+  const oldest = Math.max(newest - SPARK_BUCKETS + 1, Math.floor(fromMs / bucketMs));
   let low = Infinity;
   let high = -Infinity;
   for (let slot = 0; slot < SPARK_BUCKETS; slot++) {
@@ -29,7 +31,9 @@ export function drawSpark(canvas, spark, nowMs, colours) {
   }
   if (low > high) return;
   const y = scale(low, high, height);
-  const step = (width - 2 * PAD) / (SPARK_BUCKETS - 1);
+  const step = ((width - 2 * PAD) * bucketMs) / Math.max(bucketMs, toMs - fromMs - bucketMs);
+  const band = Math.min(step, MAX_BAND);
+  const hole = HOLE_MS / bucketMs;
 
   context.fillStyle = colours.fill;
   context.strokeStyle = colours.line;
@@ -41,16 +45,16 @@ export function drawSpark(canvas, spark, nowMs, colours) {
   for (let bucket = oldest; bucket <= newest; bucket++) {
     const slot = bucket % SPARK_BUCKETS;
     if (stamps[slot] !== bucket) continue;
-    x = PAD + (bucket - oldest) * step;
+    x = width - PAD - (newest - bucket) * step;
     const top = y(highs[slot]);
     const span = y(lows[slot]) - top;
-    if (span > 1) context.fillRect(x - step / 2, top, step, span);
-    if (bucket - previous > HOLE_BUCKETS) context.moveTo(x, y(lasts[slot]));
+    if (span > 1) context.fillRect(x - band / 2, top, band, span);
+    if (bucket - previous > hole) context.moveTo(x, y(lasts[slot]));
     else context.lineTo(x, y(lasts[slot]));
     previous = bucket;
   }
   context.stroke();
-  if (newest - previous <= HOLE_BUCKETS) {
+  if (newest - previous <= hole) {
     context.fillStyle = colours.line;
     context.fillRect(x - 1.25, y(lasts[previous % SPARK_BUCKETS]) - 1.25, 2.5, 2.5);
   }

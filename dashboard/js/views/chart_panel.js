@@ -8,13 +8,14 @@ import { isWanted } from "../metrics.js";
 import { seriesColour } from "../theme.js";
 
 const REDRAW_MS = 500; // a Plotly update costs some 15 ms, and people do not read faster
+const SLOWEST_MS = 1_000;
 const TABLE_ROWS = 20;
 const EMPTY = Object.freeze({ x: new Float64Array(0), y: new Float64Array(0), points: 0, low: NaN, high: NaN, last: NaN });
 
 export class ChartPanel {
   /**
    * @param {string} unit
-   * @param {import("../store.js").Series[]} series
+   * @param {import("../model.js").Series[]} series
    * @param {import("../main.js").Context} context
    * @param {import("./time_window.js").TimeWindow} timeWindow
    */
@@ -78,6 +79,8 @@ export class ChartPanel {
     if (this.window.fixed && picture === this.picture) return;
     this.picture = picture;
     const columns = Math.max(60, Math.min(2_000, this.chart.width - 64));
+    // Over a long window a reading moves the line by less than a pixel: then once a second is enough.
+    this.painted.setPeriod(Math.min(SLOWEST_MS, Math.max(REDRAW_MS, (toMs - fromMs) / columns)));
     const traces = this.series.map((series, i) => {
       const ring = this.context.store.history.get(series.id);
       const shown = ring && !this.hidden.has(series);

@@ -2,7 +2,7 @@
 
 import { el, setAttr, setText } from "../dom.js";
 import { fieldsOf, hasSlider, label, optionLabel, read, sliderStep, toArgs } from "../schema.js";
-import { hasEnded } from "../store.js";
+import { hasEnded } from "../model.js";
 import { outcome, stepper } from "./command_status.js";
 
 let lastId = 0;

@@ -2,7 +2,7 @@
 
 import { el } from "../dom.js";
 import { formatAny, formatArgs, formatLatency, formatMoment } from "../format.js";
-import { hasEnded } from "../store.js";
+import { hasEnded } from "../model.js";
 
 const STEPS = ["accepted", "sent", "delivered"];
 const STEP_WORDS = new Map([["accepted", "Accepted"], ["sent", "Sent"], ["delivered", "Delivered"]]);

@@ -49,7 +49,7 @@ export class DeviceView {
 
   mount(parent) {
     const { store } = this.context;
-    store.open(this.deviceId);
+    store.history.open(this.deviceId);
     this.#follow();
     this.stops = [
       store.on("devices", () => this.#described()),
@@ -69,7 +69,7 @@ export class DeviceView {
   unmount() {
     for (const stop of this.stops) stop();
     this.unfollow?.();
-    this.context.store.open(null);
+    this.context.store.history.open(null);
     for (const tile of this.tiles.values()) tile.remove();
     for (const panel of this.panels) panel.remove();
     this.element.remove();
@@ -88,6 +88,8 @@ export class DeviceView {
 
   #moved() {
     for (const tile of this.tiles.values()) tile.painted.invalidate();
+    const oldest = this.context.store.history.oldestMs();
+    if (oldest !== null) this.window.suggest(oldest);
     if (this.window.fixed) return; // what is paused does not move
     for (const panel of this.panels) panel.painted.invalidate();
   }
@@ -188,8 +190,8 @@ export class DeviceView {
 
 /**
  * One chart for each unit. Without a unit nobody knows whether two metrics compare, so each gets its own.
- * @param {import("../store.js").Series[]} series
- * @returns {[string, import("../store.js").Series[]][]}
+ * @param {import("../model.js").Series[]} series
+ * @returns {[string, import("../model.js").Series[]][]}
  */
 export function groupByUnit(series) {
   const groups = [];

@@ -20,7 +20,7 @@ export class DeviceHead {
   }
 
   /**
-   * @param {import("../store.js").Device} device
+   * @param {import("../model.js").Device} device
    * @param {number} nowMs
    */
   update(device, nowMs) {

@@ -13,8 +13,8 @@ const MAX_CELLS = 5; // the rest is on the device's page
 
 export class FleetRow {
   /**
-   * @param {import("../store.js").Device} device
-   * @param {{scheduler: import("../draw/scheduler.js").Scheduler, clock: import("../clock.js").ServerClock}} context
+   * @param {import("../model.js").Device} device
+   * @param {import("../main.js").Context} context
    */
   constructor(device, context) {
     this.device = device;
@@ -92,6 +92,8 @@ export class FleetRow {
     const now = this.context.clock.now();
     this.shown.forEach((series, i) => this.cells[i].update(series, now));
     setText(this.seen, this.device.lastSeenMs === null ? "never" : formatAge(this.device.lastSeenMs, now));
-    if (this.main?.spark) drawSpark(this.spark, this.main.spark, now, { line: token("--spark"), fill: token("--spark-fill") });
+    if (!this.main?.spark) return;
+    const from = now - this.context.store.sparkSpan(now);
+    drawSpark(this.spark, this.main.spark, from, now, { line: token("--spark"), fill: token("--spark-fill") });
   }
 }

@@ -1,13 +1,13 @@
 // How a state looks in a strip: its word and its colours.
 
 import { formatValue } from "../format.js";
-import { decode } from "../store.js";
+import { decode } from "../model.js";
 import { token } from "../theme.js";
 
 const FILLS = 6;
 
 /**
- * @param {import("../store.js").Series} series a boolean or a text
+ * @param {import("../model.js").Series} series a boolean or a text
  * @param {number} value as frames carry it
  * @returns {{label: string, fill: string, text: string}}
  */

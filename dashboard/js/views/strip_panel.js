@@ -9,7 +9,7 @@ import { stateLook } from "./state_look.js";
 
 export class StripPanel {
   /**
-   * @param {import("../store.js").Series[]} series booleans and texts
+   * @param {import("../model.js").Series[]} series booleans and texts
    * @param {import("../main.js").Context} context
    * @param {import("./time_window.js").TimeWindow} timeWindow
    */

@@ -14,7 +14,7 @@ const FRESHNESS_WORDS = new Map([["stale", "retained, not confirmed since"], ["a
 
 export class MetricTile {
   /**
-   * @param {import("../store.js").Series} series
+   * @param {import("../model.js").Series} series
    * @param {import("../main.js").Context} context
    * @param {() => {fromMs: number, toMs: number}} span the window of the page
    */

@@ -13,6 +13,7 @@ export class TimeWindow {
     this.clock = clock;
     this.onChange = onChange;
     this.minutes = 5;
+    this.isChosen = false;
     /** @type {{fromMs: number, toMs: number}|null} fixed while paused or zoomed */
     this.fixed = null;
     this.buttons = new Map(MINUTES.map((minutes) => [minutes, el("button", {
@@ -46,7 +47,21 @@ export class TimeWindow {
     this.onChange();
   }
 
+  /**
+   * Until somebody chooses: a minute while there is no more to show, so that a young bridge's charts are not empty.
+   * @param {number} oldestMs the oldest sample there is
+   */
+  suggest(oldestMs) {
+    if (this.isChosen || this.fixed) return;
+    const minutes = this.clock.now() - oldestMs > 60_000 ? 5 : 1;
+    if (minutes === this.minutes) return;
+    this.minutes = minutes;
+    this.#show();
+    this.onChange();
+  }
+
   #choose(minutes) {
+    this.isChosen = true;
     this.minutes = minutes;
     if (this.fixed) this.fixed = { fromMs: this.fixed.toMs - minutes * 60_000, toMs: this.fixed.toMs };
     this.#show();

@@ -17,7 +17,7 @@ export class ValueCell {
   }
 
   /**
-   * @param {import("../store.js").Series} series
+   * @param {import("../model.js").Series} series
    * @param {number} nowMs
    */
   update(series, nowMs) {

@@ -90,7 +90,10 @@ class Server:
         """
         app = web.Application(middlewares=[self.guard.middleware], client_max_size=MAX_BODY_BYTES)
         for method, path, role, handler in self.routes():
-            app.router.add_route(method, path, self.guard.requires(role, handler))
+            guarded = self.guard.requires(role, handler)
+            app.router.add_route(method, path, guarded)
+            if method == "GET" and path != "/ws":
+                app.router.add_route("HEAD", path, guarded)  # aiohttp leaves out the body
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_S)
         await runner.setup()
         site = web.TCPSite(runner, self.settings.host, self.settings.port)

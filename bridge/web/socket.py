@@ -137,10 +137,15 @@ class Connection:
 
     async def _close_and_abort(self, code: int, reason: str) -> None:
         # The close frame queues behind what the client does not read, and may never arrive: give it a moment, then cut.
+        transport = self._transport
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._ws.close(code=code, message=reason.encode()), CLOSE_TIMEOUT_S)
-        if self._transport is not None:
-            self._transport.abort()
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self._ws.close(code=code, message=reason.encode())
+                # asyncio tells nobody when the last byte is out, so we have to look.
+                while transport is not None and transport.get_write_buffer_size():  # noqa: ASYNC110
+                    await asyncio.sleep(CLOSE_TIMEOUT_S / 40)
+        if transport is not None:
+            transport.abort()
 
     async def _authenticate(self) -> str | None:
         """Wait for the first message, which has to be the token; the role, or None when the socket was closed."""

@@ -88,7 +88,7 @@ class Assets:
             # resolve() has followed links and "..": what is outside now was meant to be.
             if not path.is_relative_to(self._root) or path.suffix not in TYPES or not path.is_file():
                 return None
-        except (OSError, ValueError):
+        except (OSError, ValueError, RuntimeError):  # the last: a loop of links
             return None  # no name that this file system could have
         return path
 

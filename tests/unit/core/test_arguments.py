@@ -113,7 +113,7 @@ class _Canary(http.server.BaseHTTPRequestHandler):
         self.asked.append(self.path)
         self.send_error(404)
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  (the name that http.server gave it)
+    def log_message(self, format: str, *args: Any) -> None:
         pass
 
 
@@ -203,14 +203,14 @@ json_values = st.recursive(
 KEYWORDS = [
     "type", "properties", "required", "enum", "const", "items", "prefixItems", "pattern", "minimum", "maximum",
     "multipleOf", "additionalProperties", "patternProperties", "allOf", "anyOf", "oneOf", "not", "if", "then", "else",
-    "$ref", "$dynamicRef", "$id", "$schema", "$defs", "$anchor", "unevaluatedProperties", "dependentSchemas", "contains",
-    "propertyNames", "uniqueItems", "minLength", "format",
+    "$ref", "$dynamicRef", "$id", "$schema", "$defs", "$anchor", "unevaluatedProperties", "dependentSchemas",
+    "contains", "propertyNames", "uniqueItems", "minLength", "format",
 ]  # fmt: skip
 schemas = st.dictionaries(st.sampled_from(KEYWORDS), json_values, max_size=4)
 
 
 @given(schemas, st.dictionaries(st.text(max_size=5), json_values, max_size=3))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_any_schema_gets_an_answer(schema: dict[str, Any], args: dict[str, Any]) -> None:
     problem = problem_with(schema, args)
     assert problem is None or 0 < len(problem) < 2_000

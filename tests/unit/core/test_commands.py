@@ -241,7 +241,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 assert known is not None
                 assert (known.device_id, known.args) != (device, {"v": value})
             else:
-                assert error.code == "busy"
+                assert error.code == "busy"  # noqa: PT017  (accepting may end both ways)
                 assert pending >= LIMITS.max_pending_per_device
             return
         if known is not None:
@@ -315,4 +315,4 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 TestLedger = LedgerMachine.TestCase
-TestLedger.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestLedger.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)

@@ -273,7 +273,7 @@ values = st.one_of(
 
 
 @given(st.lists(st.lists(st.tuples(st.sampled_from(["a", "b", "__proto__"]), values), max_size=4), max_size=10))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_any_values_give_columns_of_equal_length_and_a_snapshot_that_can_be_told(
     messages: list[list[tuple[str, Value]]],
 ) -> None:
@@ -477,7 +477,7 @@ steps = st.lists(
 
 
 @given(steps)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_staleness_is_exactly_what_a_full_scan_would_find(actions: list[tuple[str, str, int]]) -> None:
     world = World()
     limits = FleetLimits()

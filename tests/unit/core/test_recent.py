@@ -86,7 +86,7 @@ readings = st.lists(st.tuples(st.integers(0, 4), st.integers(-50, 50)), max_size
 
 
 @given(readings, st.sets(st.integers(0, 6)), st.integers(1, 12), st.integers(1, 9))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_select_thins_each_series_in_order_and_keeps_its_newest(
     rows: list[tuple[int, int]], wanted: set[int], points: int, batch_size: int
 ) -> None:

@@ -29,7 +29,7 @@ def series(kind: Kind = Kind.NUMBER, texts: tuple[str, ...] = ()) -> Series:
 
 
 @given(st.lists(st.one_of(rows, st.none()), max_size=8))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_latest_is_what_a_naive_model_says(steps: list[list[tuple[int, int, float]] | None]) -> None:
     """Each step is a batch, or None for "the fleet channel takes what changed"."""
     latest = Latest()
@@ -166,7 +166,9 @@ def test_only_the_new_texts_are_told() -> None:
 
 def test_describe_says_whether_anything_changed() -> None:
     item = series(Kind.UNKNOWN)
-    info = MetricInfo(name="Temperature", kind=Kind.NUMBER, unit="°C", unit_source="declared", min=0, max=0, precision=0)
+    info = MetricInfo(
+        name="Temperature", kind=Kind.NUMBER, unit="°C", unit_source="declared", min=0, max=0, precision=0
+    )
     assert item.describe(info)
     assert not item.describe(info)
     assert (item.min, item.max, item.precision) == (0, 0, 0)  # zero is a value

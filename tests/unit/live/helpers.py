@@ -91,9 +91,7 @@ class Client:
     def __init__(self, plane: Plane, session_id: str, role: str, *, binary: bool) -> None:
         self.plane = plane
         self.packets: list[Packet] = []
-        self.session = Session(
-            plane.hub, plane.operations, session_id, role, self.packets.append, binary=binary
-        )
+        self.session = Session(plane.hub, plane.operations, session_id, role, self.packets.append, binary=binary)
         plane.hub.join(self.session)
 
     def says(self, raw: Any) -> list[dict[str, Any]]:

@@ -40,7 +40,7 @@ def test_a_channel_opened_again_counts_on_and_has_nothing_to_tell() -> None:
     st.integers(1, 30),
     st.data(),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_missed_is_everything_or_none_and_the_ring_is_bounded(
     published: list[tuple[int, int]], ring_bytes: int, ring_us: int, data: st.DataObject
 ) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
 from tests.support.chromium import ARGUMENTS, find_chromium
 
@@ -26,6 +26,9 @@ CSP = (
     "default-src 'none'; script-src 'self'; connect-src 'self'; img-src 'self' data:; "
     "style-src 'self' 'unsafe-inline'; font-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
 )
+
+# On a busy machine a browser may take its time; a test that waits for what never comes still ends.
+expect.set_options(timeout=20_000)
 
 
 class _Files(BaseHTTPRequestHandler):

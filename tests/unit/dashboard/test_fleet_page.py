@@ -58,8 +58,10 @@ def test_a_thousand_devices_build_only_what_is_seen(open_dashboard: OpenDashboar
     tab = fleet(open_dashboard, 1_000)
     tab.do(lambda page: expect(page.locator("[data-device-id=d-0000] [data-role=value]").first).to_have_text("0.0"))
     assert tab.js("return document.querySelectorAll('.row canvas').length;") < 60
-    tab.do(lambda page: page.locator("[data-device-id=d-0999]").scroll_into_view_if_needed())
-    tab.do(lambda page: expect(page.locator("[data-device-id=d-0999] [data-role=value]").first).to_have_text("999.0"))
+    last = "[data-device-id=d-0999]"
+    tab.do(lambda page: page.locator(last).scroll_into_view_if_needed())
+    value = f"{last} [data-role=value]"
+    tab.do(lambda page: expect(page.locator(value).first).to_have_text("999.0"))
 
 
 def test_values_move_and_bad_ones_are_no_values(open_dashboard: OpenDashboard) -> None:

@@ -1,7 +1,7 @@
-"""One device's MQTT connection: a paho client without a thread, driven by the event loop.
+"""One MQTT connection of one or many simulated devices, from CONNECT to its end. Reconnecting means making a new one.
 
-paho connects with blocking calls, so that one step runs in an executor; from the moment the socket is attached,
-everything happens on the loop. Reconnecting is the caller's decision: paho has no jitter, and a fleet needs it.
+Lean on purpose: a fleet has ten thousand of them. Writes are collected and go out with `flush`, one system call for
+all messages of a tick.
 """
 
 from __future__ import annotations
@@ -9,255 +9,327 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Callable
-from concurrent.futures import Executor
-from typing import Any
-
-from paho.mqtt.client import Client, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-from paho.mqtt.reasoncodes import ReasonCode
-from paho.mqtt.subscribeoptions import SubscribeOptions
+import ssl
+from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, cast
 
 from simulators.broker import Broker
 from simulators.dialect import Outgoing
+from simulators.mqtt_decode import Connack, Disconnect, MalformedPacket, Packet, PacketReader, Puback, Publish, Suback
+from simulators.mqtt_encode import (
+    MQTT5,
+    PINGREQ,
+    Will,
+    encode_connect,
+    encode_disconnect,
+    encode_puback,
+    encode_publish,
+    encode_subscribe,
+)
+from simulators.mqtt_reasons import ConnectFailed, describe, refusal
 
 log = logging.getLogger(__name__)
 
 KEEPALIVE_S = 60
-MQTT5 = MQTTProtocolVersion.MQTTv5
-MQTT311 = MQTTProtocolVersion.MQTTv311
-# Answers to CONNECT that are about us and not about the protocol version: asking again in 3.1.1 would not help.
-# Client id, credentials, authorization, banned, server busy, quota.
-_ABOUT_US = frozenset({0x85, 0x86, 0x87, 0x88, 0x89, 0x8A, 0x97})
+# QoS 1 messages that wait because the broker takes no more at the moment; a device has a small memory.
+MAX_WAITING = 1000
+# What may wait in the socket's buffer before the device notices that the network is slow.
+WRITE_BUFFER_BYTES = 256 * 1024
+# In one SUBSCRIBE of a shared connection: well below the packet sizes that brokers allow.
+FILTERS_PER_PACKET = 200
 
 
-class ConnectFailed(Exception):
-    """`answered`: something is there. `other_version`: it may be worth asking in another version of MQTT."""
+class Hello(NamedTuple):
+    """What a connection says about itself when it begins."""
 
-    def __init__(self, reason: str, answered: bool, other_version: bool = False) -> None:
-        self.reason = reason
-        self.answered = answered
-        self.other_version = other_version
-        super().__init__(reason, answered, other_version)
+    client_id: str
+    will: Will | None
+    filters: Sequence[str]  # command topics
 
 
-class Connection:
-    """The connection of one device. All methods belong to the event loop."""
+class Pending(NamedTuple):
+    """A QoS 1 message and what its sender wants to hear back with the acknowledgement."""
+
+    message: Outgoing
+    token: int
+
+
+class Owner(Protocol):
+    """Whoever holds the connections. All calls come from the event loop."""
+
+    def on_command(self, topic: str, payload: bytes) -> None:
+        """A live message on one of the filters; never a retained one."""
+        ...
+
+    def on_ack(self, token: int, accepted: bool) -> None: ...
+
+    def on_lost(self, connection: Connection, reason: str) -> None:
+        """The connection was up and is gone; `connection.unacked` is left to be sent again."""
+        ...
+
+
+class Connection(asyncio.Protocol):
+    """Made, connected once, lost once."""
 
     __slots__ = (
         "_broker",
-        "_client",
-        "_client_id",
-        "_command_topic",
-        "_connack",
-        "_executor",
-        "_loop",
-        "_lost",
-        "_on_payload",
-        "_puback",
-        "_sock",
-        "_will",
-        "protocol",
+        "_inflight",
+        "_next_id",
+        "_out",
+        "_owner",
+        "_paused",
+        "_ping_s",
+        "_pinged",
+        "_reader",
+        "_reason",
+        "_room",
+        "_transport",
+        "_waiter",
+        "_waiting",
+        "_window",
+        "keepalive_s",
+        "line_no",
+        "since_s",
         "up",
-        "was_up",
     )
 
-    def __init__(
-        self,
-        broker: Broker,
-        client_id: str,
-        will: Outgoing,
-        command_topic: str,
-        on_payload: Callable[[bytes], None],
-        executor: Executor,
-    ) -> None:
+    def __init__(self, owner: Owner, broker: Broker, version: int, line_no: int, devices: int = 1) -> None:
+        self.line_no = line_no  # which of the owner's connections this is
+        self.up = False  # from CONNACK to the end
+        self.since_s = 0.0  # when it came up, by the loop's clock
+        self.keepalive_s = KEEPALIVE_S  # the broker may ask for less
+        self._owner = owner
         self._broker = broker
-        self._client_id = client_id
-        self._will = will
-        self._command_topic = command_topic
-        self._on_payload = on_payload  # called with every live message on the command topic
-        self._executor = executor
-        self._loop = asyncio.get_running_loop()
-        self._client: Client | None = None
-        self._sock: Any = None  # set while the loop watches the client's socket
-        self._connack: asyncio.Future[ConnectFailed | None] | None = None
-        self._lost: asyncio.Future[str] | None = None
-        self._puback: tuple[int, asyncio.Future[None]] | None = None  # the farewell we wait for
-        self.protocol = MQTT5
-        self.up = False  # between CONNACK and the loss of the connection
-        self.was_up = False  # at least once
+        self._reader: PacketReader | None = PacketReader(version)
+        self._transport: asyncio.Transport | None = None
+        self._waiter: asyncio.Future[ConnectFailed | None] | None = None  # for CONNACK, or in the end
+        self._reason = ""  # why we ended it ourselves
+        self._out: list[bytes] | None = None  # encoded and not yet written
+        self._inflight: dict[int, Pending] | None = None  # by packet id; None most of the time, for its size
+        self._waiting: deque[Pending] | None = None
+        self._room = MAX_WAITING * devices  # a shared connection has the memory of all its devices
+        self._window = 0  # QoS 1 messages that the broker allows without an acknowledgement
+        self._next_id = 0
+        self._paused = False  # the socket's buffer is full
+        self._pinged = False  # and not answered yet
+        self._ping_s = 0.0
 
-    async def connect(self, protocol: MQTTProtocolVersion, timeout_s: float) -> None:
+    async def connect(self, hello: Hello, timeout_s: float, context: ssl.SSLContext | None = None) -> None:
         """Connect and subscribe. Raises `ConnectFailed`."""
-        if self._client is None or protocol != self.protocol:
-            self._client = self._make_client(protocol, timeout_s)
-            self.protocol = protocol
-        client = self._client
-        connack = self._connack = self._loop.create_future()
-        self._lost = self._loop.create_future()
+        loop = asyncio.get_running_loop()
+        broker, version = self._broker, self.version
+        waiter = self._waiter = loop.create_future()
         try:
             async with asyncio.timeout(timeout_s):
-                await self._loop.run_in_executor(
-                    self._executor, client.connect, self._broker.host, self._broker.port, KEEPALIVE_S
+                name = broker.host if context is not None else None
+                await loop.create_connection(lambda: self, broker.host, broker.port, ssl=context, server_hostname=name)
+                self._write(
+                    encode_connect(hello.client_id, version, KEEPALIVE_S, hello.will, broker.username, broker.password)
                 )
-                self._attach(client)
-                failure = await connack
+                failure = await waiter
         except TimeoutError:
-            # Without the client: a connect that is still under way in the executor must not come back to life here.
-            self.close()
-            self._client = None
+            self.abort("no answer")
             raise ConnectFailed("no answer", answered=False) from None
         except (OSError, ValueError) as error:
-            self.close()
+            self.abort("never connected")
             raise ConnectFailed(_plain(error), answered=False) from None
+        finally:
+            self._waiter = None
         if failure is not None:
-            self.close()
+            self.abort(failure.reason)
             raise failure
-        self.up = self.was_up = True
-        self._subscribe(client)
+        for at in range(0, len(hello.filters), FILTERS_PER_PACKET):
+            self._buffer(encode_subscribe(self._take_id(), hello.filters[at : at + FILTERS_PER_PACKET], 1, version))
 
-    async def lost(self) -> str:
-        """Wait until the connection is gone; returns why."""
-        return "never connected" if self._lost is None else await self._lost
+    @property
+    def version(self) -> int:
+        return MQTT5 if self._reader is None else self._reader.version
 
-    def publish(self, message: Outgoing) -> None:
-        """Hand a message to the client. Only while `up`."""
-        if self._client is not None:
-            self._client.publish(message.topic, message.payload, message.qos, message.retain)
+    @property
+    def unacked(self) -> list[Pending]:
+        """QoS 1 messages that the broker has not acknowledged, oldest first."""
+        return [*(self._inflight or {}).values(), *(self._waiting or ())]
 
-    def tend(self) -> None:
-        """Keep-alive; to be called every few seconds."""
-        if self._client is not None and self._sock is not None:
-            self._client.loop_misc()
+    def has_room(self, qos: int) -> bool:
+        """Whether `publish` would take a message of this quality of service now."""
+        if qos:
+            return self.up and len(self._waiting or ()) < self._room
+        return self.up and not self._paused
 
-    async def leave(self, farewell: Outgoing, timeout_s: float) -> bool:
-        """Say goodbye: publish, wait for the acknowledgement, disconnect. Whether the broker acknowledged it."""
-        client, acknowledged = self._client, False
-        if self.up and client is not None and self._lost is not None:
-            client.on_publish = self._on_publish
-            mid = client.publish(farewell.topic, farewell.payload, 1, farewell.retain).mid
-            puback: asyncio.Future[None] = self._loop.create_future()
-            self._puback = (mid, puback)
-            await asyncio.wait((puback, self._lost), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-            acknowledged = puback.done()
-            client.disconnect()
-            await asyncio.wait((self._lost,), timeout=1.0)
-        self.close()
-        return acknowledged
-
-    def close(self) -> None:
-        """Drop the connection without a word. The broker then publishes the last will."""
-        self.up = False
-        sock: Any = None if self._client is None else self._client.socket()
-        self._detach()
-        if sock is not None:
-            sock.close()
-
-    def _make_client(self, protocol: MQTTProtocolVersion, timeout_s: float) -> Client:
-        # reconnect_on_failure=False: with it, paho reconnects by itself, blocking the loop.
-        client = Client(
-            CallbackAPIVersion.VERSION2, client_id=self._client_id, protocol=protocol, reconnect_on_failure=False
-        )
-        client.connect_timeout = timeout_s
-        client.max_queued_messages_set(1000)
-        if self._broker.tls:
-            client.tls_set()
-        if self._broker.username is not None:
-            client.username_pw_set(self._broker.username, self._broker.password)
-        client.will_set(self._will.topic, self._will.payload, self._will.qos, self._will.retain)
-        client.on_connect = self._on_connect
-        client.on_disconnect = self._on_disconnect
-        client.on_message = self._on_message
-        client.on_subscribe = self._on_subscribe
-        client.on_socket_close = self._on_socket_close
-        client.on_socket_register_write = self._on_register_write
-        client.on_socket_unregister_write = self._on_unregister_write
-        return client
-
-    def _attach(self, client: Client) -> None:
-        self._sock = client.socket()
-        if self._sock is not None:
-            self._loop.add_reader(self._sock, self._readable)
-            self._flush()
-
-    def _detach(self) -> None:
-        sock, self._sock = self._sock, None
-        if sock is not None:
-            self._loop.remove_reader(sock)
-            self._loop.remove_writer(sock)
-
-    def _readable(self) -> None:
-        if self._client is not None:
-            self._client.loop_read()
-            # TLS may hold decrypted bytes that the selector knows nothing of.
-            while self._broker.tls and self._sock is not None and self._sock.pending():
-                self._client.loop_read()
-
-    def _flush(self) -> None:
-        if self._client is None or self._sock is None:
-            return
-        self._client.loop_write()
-        # Only a socket that is full is worth watching: watching for every message costs two system calls more.
-        if self._sock is not None and self._client.want_write():
-            self._loop.add_writer(self._sock, self._flush)
-
-    def _subscribe(self, client: Client) -> None:
-        if self.protocol == MQTT5:
-            # Retained commands are not even sent to us; 3.1.1 cannot say so, hence the check in _on_message.
-            options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
-            client.subscribe(self._command_topic, options=options)
+    def publish(self, message: Outgoing, token: int = 0) -> bool:
+        """Take a message; it is written with the next `flush`. False when there is no room or no connection for it."""
+        if not self.has_room(message.qos):
+            return False
+        if message.qos:
+            pending = Pending(message, token)
+            if self._paused or self._waiting or len(self._inflight or ()) >= self._window:
+                if self._waiting is None:
+                    self._waiting = deque()
+                self._waiting.append(pending)
+            else:
+                self._send_acked(pending)
         else:
-            client.subscribe(self._command_topic, qos=1)
+            self._buffer(encode_publish(message.topic, message.payload, 0, message.retain, 0, self.version))
+        return True
 
-    # ----- called by paho ----------------------------------------------------------------------------------
+    def flush(self) -> None:
+        """Write what `publish` took."""
+        out, self._out = self._out, None
+        if out is not None:
+            self._write(out[0] if len(out) == 1 else b"".join(out))
 
-    def _on_connect(self, _client: Client, _userdata: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
-        failure = None
-        if reason.is_failure:
-            failure = ConnectFailed(str(reason), answered=True, other_version=reason.value not in _ABOUT_US)
-        if self._connack is not None and not self._connack.done():
-            self._connack.set_result(failure)
-
-    def _on_disconnect(self, client: Client, _userdata: Any, _flags: Any, reason: ReasonCode, _p: Any) -> None:
-        if client is not self._client:
+    def tend(self, now_s: float) -> None:
+        """Keep-alive; to be called every few seconds. Ends the connection when the last ping got no answer."""
+        if not self.up or now_s < self._ping_s:
             return
-        self.up = False
-        if self._connack is not None and not self._connack.done():
-            # A broker that does not know the version may just hang up.
-            self._connack.set_result(ConnectFailed("it closed the connection", answered=True, other_version=True))
-        if self._lost is not None and not self._lost.done():
-            # paho's word for a socket that was closed without a DISCONNECT is "Unspecified error".
-            self._lost.set_result("closed by the other side" if reason.value == 0x80 else str(reason))
+        if self._pinged:
+            self.abort("no answer to a ping")
+            return
+        self._pinged = True
+        self._ping_s = now_s + self.keepalive_s / 2.0
+        self._write(PINGREQ)
 
-    def _on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
-        if message.retain:
+    def leave(self) -> None:
+        """Say goodbye: the broker does not publish the last will."""
+        if self.up:
+            self.flush()
+            self._write(encode_disconnect())
+        self._reason = "left"
+        if self._transport is not None:
+            self._transport.close()
+
+    async def drained(self) -> None:
+        """Wait until nothing waits for an acknowledgement, or the connection has ended."""
+        if self.up and (self._inflight or self._waiting):
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+
+    async def ended(self) -> None:
+        """Wait for the end of a connection that we have left."""
+        if self._transport is not None:
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+
+    def abort(self, reason: str) -> None:
+        """End it without a word: the broker publishes the last will."""
+        self._reason = reason
+        if self._transport is not None:
+            self._transport.abort()
+
+    # ----- called by the event loop --------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's transports are of a class of their own
+        self._transport.set_write_buffer_limits(WRITE_BUFFER_BYTES)
+
+    def data_received(self, data: bytes) -> None:
+        if self._reader is None:
             return
         try:
-            self._on_payload(bytes(message.payload))
+            for packet in self._reader.feed(data):
+                self._handle(packet)
+        except MalformedPacket as problem:
+            self._reader = None
+            self.abort(f"not MQTT: {problem}")
         except Exception:
-            # paho would lose its place in the stream; one message must not take the device down.
-            log.exception("a message on %s could not be handled", self._command_topic)
+            # One message must not take the device down, nor the loop.
+            log.exception("a packet from the broker could not be handled")
+        self.flush()
 
-    def _on_subscribe(self, _client: Client, _userdata: Any, _mid: int, reasons: list[ReasonCode], _p: Any) -> None:
-        if any(reason.is_failure for reason in reasons):
-            log.warning("the broker refused the subscription to %s: no commands", self._command_topic)
+    def pause_writing(self) -> None:
+        self._paused = True
 
-    def _on_publish(self, _client: Client, _userdata: Any, mid: int, _reason: Any, _properties: Any) -> None:
-        if self._puback is not None and self._puback[0] == mid and not self._puback[1].done():
-            self._puback[1].set_result(None)
+    def resume_writing(self) -> None:
+        self._paused = False
+        self._send_waiting()
+        self.flush()
 
-    def _on_socket_close(self, _client: Client, _userdata: Any, sock: Any) -> None:
-        if sock is self._sock:
-            self._detach()
+    def connection_lost(self, error: Exception | None) -> None:
+        was_up, self.up = self.up, False
+        self._transport = None
+        reason = self._reason or (_plain(error) if error is not None else "closed by the other side")
+        if self._waiter is not None and not self._waiter.done():
+            # A broker that does not know the version of MQTT may just hang up.
+            self._waiter.set_result(ConnectFailed("it closed the connection", answered=True, other_version=True))
+        if was_up:
+            self._owner.on_lost(self, reason)
 
-    def _on_register_write(self, _client: Client, _userdata: Any, sock: Any) -> None:
-        # While connecting this is called in the executor, before the socket is attached: _attach flushes.
-        if self._sock is not None:
-            self._loop.call_soon(self._flush)
+    # ----- inside ----------------------------------------------------------------------------------------------
 
-    def _on_unregister_write(self, _client: Client, _userdata: Any, sock: Any) -> None:
-        if sock is self._sock:
-            self._loop.remove_writer(sock)
+    def _handle(self, packet: Packet) -> None:
+        if isinstance(packet, Puback):
+            pending = None if self._inflight is None else self._inflight.pop(packet.packet_id, None)
+            if pending is not None:
+                self._owner.on_ack(pending.token, packet.code < 0x80)
+            self._send_waiting()
+            if not self._inflight:
+                self._inflight = None
+                if not self._waiting and self._waiter is not None and not self._waiter.done():
+                    self._waiter.set_result(None)
+        elif isinstance(packet, Publish):
+            if packet.qos:
+                self._buffer(encode_puback(packet.packet_id))
+            if not packet.retain:
+                self._owner.on_command(packet.topic, packet.payload)
+        elif isinstance(packet, Connack):
+            self._welcome(packet)
+        elif isinstance(packet, Suback):
+            if any(code >= 0x80 for code in packet.codes):
+                log.warning("the broker refused a subscription: no commands")
+        elif isinstance(packet, Disconnect):
+            self._reason = describe(packet.code, MQTT5)
+        else:
+            self._pinged = False
+
+    def _welcome(self, connack: Connack) -> None:
+        if self._waiter is None or self._waiter.done():
+            return
+        if connack.code:
+            self._waiter.set_result(refusal(connack.code, self.version))
+            return
+        self._window = connack.receive_maximum
+        if connack.keepalive_s:
+            self.keepalive_s = min(connack.keepalive_s, KEEPALIVE_S)
+        loop = asyncio.get_running_loop()
+        self.since_s = loop.time()
+        self._ping_s = self.since_s + self.keepalive_s / 2.0
+        self.up = True
+        self._waiter.set_result(None)
+
+    def _send_waiting(self) -> None:
+        waiting = self._waiting
+        if not waiting:
+            return
+        while waiting and not self._paused and len(self._inflight or ()) < self._window:
+            self._send_acked(waiting.popleft())
+        if not waiting:
+            self._waiting = None
+
+    def _send_acked(self, pending: Pending) -> None:
+        if self._inflight is None:
+            self._inflight = {}
+        packet_id = self._take_id()
+        self._inflight[packet_id] = pending
+        message = pending.message
+        self._buffer(encode_publish(message.topic, message.payload, 1, message.retain, packet_id, self.version))
+
+    def _take_id(self) -> int:
+        """A packet id that nothing uses; there are 65,535, and never so many under way."""
+        while True:
+            self._next_id = self._next_id % 65_535 + 1
+            if self._inflight is None or self._next_id not in self._inflight:
+                return self._next_id
+
+    def _buffer(self, packet: bytes) -> None:
+        if self._out is None:
+            self._out = [packet]
+        else:
+            self._out.append(packet)
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(data)
 
 
 def _plain(error: Exception) -> str:

@@ -20,6 +20,7 @@ class Outgoing(NamedTuple):
     payload: bytes
     qos: int = 0
     retain: bool = False
+    seq: int | None = None  # of a reading, while a ledger is kept: its number among those of its device
 
 
 class Identity(NamedTuple):

@@ -89,9 +89,23 @@ class Progress:
             f"{self._commands()}{self._missed()}"
         )
 
-    def summary(self, seconds: float) -> str:
-        sent = f"stopped after {seconds:,.0f} s: {self._publisher.sent:,} messages sent"
-        return f"{sent} · {self._commands()}{self._missed()}"
+    def summary(self, seconds: float, cpu_s: float) -> list[str]:
+        """The last lines: what was done, what it cost, and what went wrong on purpose."""
+        publisher = self._publisher
+        sent = f"stopped after {seconds:,.0f} s: {publisher.sent:,} messages sent"
+        lines = [f"{sent} · {self._commands()}{self._missed()}"]
+        late = sum(device.late for device in self._fleet.devices)
+        counts = f"{publisher.acked:,} acknowledged · {late:,} readings left out because we were late"
+        if publisher.refused:
+            counts += f" · {publisher.refused:,} refused by the broker"
+        if publisher.sent:
+            counts += f" · {cpu_s / publisher.sent * 1e6:,.0f} µs of processor time for each message"
+        lines.append(counts)
+        faults = None if self._fleet.faults is None else self._fleet.faults.counts
+        if faults is not None:
+            seen = ", ".join(f"{name} {count:,}" for name, count in sorted(faults.items()))
+            lines.append(f"faults: {seen or 'none happened'}")
+        return lines
 
     def _commands(self) -> str:
         executed, failed = self._fleet.executed, self._fleet.failed

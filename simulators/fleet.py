@@ -7,42 +7,33 @@ time and delivers what comes back. The same seed and the same times give the sam
 from __future__ import annotations
 
 import heapq
-import re
-from collections.abc import Iterator, Sequence
-from random import Random
-from typing import Protocol
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from simulators.devices import KINDS, WEIGHTS
-from simulators.devices.device import Device
-from simulators.dialect import Dialect, Identity, Outgoing
+from simulators.chance import SmallChance
+from simulators.dialect import Dialect, Outgoing
 from simulators.native import NativeDialect
+from simulators.roster import Member, mixed_roster
 from simulators.simulated_device import SimulatedDevice
 
-DEVICE_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+if TYPE_CHECKING:
+    from simulators.faults.plan import FaultPlan
+
 # Fractions of multiples of the golden ratio spread evenly over an interval, for any number of devices.
 GOLDEN = 0.618033988749895
 # A clock that was put back by more than this restarts every rhythm; less is waited for.
 CLOCK_BACK_S = 2.0
 
 
-class FaultPlan(Protocol):
-    """Misbehaviour on purpose, between the devices and whoever delivers their messages. See `simulators/faults`."""
-
-    def apply(self, device_no: int, outgoing: list[Outgoing], now_s: float) -> list[Outgoing]:
-        """What really leaves device `device_no` at `now_s` when it meant to send `outgoing`."""
-        ...
-
-    def due(self, now_s: float) -> list[Outgoing]:
-        """What the plan held back earlier and lets go by `now_s`, or sends of its own accord."""
-        ...
-
-
 class SimulatedFleet:
-    """`devices` simulated devices of mixed `kinds`. A larger fleet of the same seed begins with the smaller one."""
+    """`devices` is how many of mixed `kinds`, or who exactly (a fleet file's `roster`).
+
+    A larger mixed fleet of the same seed begins with the smaller one: no device's luck depends on the others.
+    """
 
     def __init__(
         self,
-        devices: int,
+        devices: int | Iterable[Member],
         seed: int = 1,
         rate_hz: float = 1.0,
         *,
@@ -50,18 +41,27 @@ class SimulatedFleet:
         prefix: str = "",
         dialect: Dialect | None = None,
         faults: FaultPlan | None = None,
+        shard: tuple[int, int] = (1, 1),
     ) -> None:
         self.faults = faults
         self.dialect = NativeDialect() if dialect is None else dialect
+        members = mixed_roster(devices, kinds, prefix, 1.0 / rate_hz) if isinstance(devices, int) else devices
+        part, parts = shard  # the k-th of n processes that share the fleet: each device is in one of them
+        mine = (member for member in members if member.who.device_no % parts == part - 1)
         self.devices = [
             SimulatedDevice(
-                who, kind(Random(f"{seed}/{who.device_id}"), 1.0 / rate_hz), self.dialect, _phase(who.device_no)
+                who._replace(device_no=device_no),
+                kind(SmallChance(f"{seed}/{who.device_id}"), interval_s, site),
+                self.dialect,
+                phase(who.device_no),
             )
-            for who, kind in _identities(devices, kinds, prefix)
+            for device_no, (who, kind, interval_s, site) in enumerate(mine)
         ]
         self._by_topic = {self.dialect.command_topic(device.who): device.who.device_no for device in self.devices}
         self._agenda: list[tuple[float, int]] = []  # (when, device); may hold outdated entries, which are skipped
         self._now_s: float | None = None
+        if faults is not None:
+            faults.attach(self.devices)
 
     def __len__(self) -> int:
         return len(self.devices)
@@ -93,12 +93,7 @@ class SimulatedFleet:
             device = self.devices[index]
             if when != device.wake_s:
                 continue
-            if self.faults is None:
-                device.run(now_s, out)
-            else:
-                said: list[Outgoing] = []
-                device.run(now_s, said)
-                out.extend(self.faults.apply(index, said, now_s))
+            device.run(now_s, out)
             heapq.heappush(agenda, (device.wake_s, index))
         if self.faults is not None:
             out.extend(self.faults.due(now_s))
@@ -106,7 +101,8 @@ class SimulatedFleet:
 
     def next_due_s(self) -> float:
         """When `advance` will have something to do, in its own time; 0 before the first call."""
-        return self._agenda[0][0] if self._agenda else 0.0
+        due_s = self._agenda[0][0] if self._agenda else 0.0
+        return due_s if self.faults is None else min(due_s, self.faults.next_due_s())
 
     def receive(self, device_no: int, payload: bytes, now_s: float) -> list[Outgoing]:
         """Give device `device_no` a message from its command topic. Returns what it answers at once, usually nothing.
@@ -118,8 +114,7 @@ class SimulatedFleet:
         answer = device.receive(payload, now_s)
         if self._now_s is not None and device.wake_s != wake_s:
             heapq.heappush(self._agenda, (device.wake_s, device_no))
-        said = [] if answer is None else [answer]
-        return said if self.faults is None else self.faults.apply(device_no, said, now_s)
+        return [] if answer is None else [answer]
 
     @property
     def executed(self) -> int:
@@ -143,20 +138,5 @@ class SimulatedFleet:
         heapq.heapify(self._agenda)
 
 
-def _phase(index: int) -> float:
+def phase(index: int) -> float:
     return (index * GOLDEN) % 1.0
-
-
-def _identities(count: int, kinds: Sequence[str], prefix: str) -> Iterator[tuple[Identity, type[Device]]]:
-    """Deals out kinds: first one of each, then by weight, evenly mixed."""
-    chosen = [KINDS[kind] for kind in kinds] or list(WEIGHTS)
-    numbers = dict.fromkeys(chosen, 0)
-    for index in range(count):
-        kind = min(chosen, key=lambda kind: numbers[kind] / WEIGHTS[kind])
-        numbers[kind] += 1
-        number = numbers[kind]
-        area = kind.AREAS[(number - 1) % len(kind.AREAS)]
-        device_id = f"{prefix}{kind.KIND}-{number:02d}"
-        if not DEVICE_ID.fullmatch(device_id):
-            raise ValueError(f"{device_id!r} is not a device id: 1 to 64 letters, digits or _ . : -")
-        yield Identity(index, device_id, f"{kind.LABEL} {number} · {area}", area), kind

@@ -5,8 +5,15 @@ Pure like the device models: time comes in as `now_s`, messages go out as a list
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
 from simulators.devices.device import CommandFailed, Device
 from simulators.dialect import Dialect, Identity, Outgoing, Request
+
+if TYPE_CHECKING:
+    from simulators.faults.fault import Fault
+    from simulators.faults.plan import FaultPlan
 
 # A broker hands a command over again after a lost acknowledgement, which is a matter of seconds: of this many ids we
 # know that they were executed and what the answer was.
@@ -17,21 +24,36 @@ MAX_PENDING = 32
 LONGEST_GAP_S = 600.0
 
 
+class CommandRecord(NamedTuple):
+    """What a device did with a command: for a ledger."""
+
+    time_s: float
+    device_id: str
+    command_id: str
+    name: str
+    outcome: str  # succeeded | failed | expired
+    error: str | None
+
+
 class SimulatedDevice:
     """Runs a `Device` model. `wake_s` says when `run` has something to do next."""
 
     __slots__ = (
         "_answers",
         "_back_s",
-        "_dialect",
         "_next_report_s",
         "_pending",
         "_phase",
         "_stepped_s",
+        "dialect",
         "executed",
         "failed",
+        "faults",
         "ignored",
+        "journal",
+        "late",
         "model",
+        "seq",
         "who",
     )
 
@@ -41,7 +63,11 @@ class SimulatedDevice:
         self.executed = 0
         self.failed = 0  # of the executed ones
         self.ignored = 0  # not a command, repeated, or more than we can hold
-        self._dialect = dialect
+        self.late = 0  # readings that were left out because their time had passed when we were run
+        self.dialect = dialect
+        self.faults: FaultPlan | None = None  # set by the plan that is in force
+        self.journal: Callable[[CommandRecord], None] | None = None  # told of every command; set while a ledger is kept
+        self.seq: int | None = None  # of the last reading; a number while readings are numbered, for a ledger
         self._phase = phase  # 0 to 1: where in the interval this device reports, so that not all do at once
         self._next_report_s = 0.0
         self._stepped_s: float | None = None
@@ -60,6 +86,11 @@ class SimulatedDevice:
             return self._back_s
         return min(self._next_report_s, self._pending[0][0]) if self._pending else self._next_report_s
 
+    @property
+    def answered_ids(self) -> list[str]:
+        """Ids of the commands we know of, oldest first."""
+        return list(self._answers)
+
     def schedule(self, now_s: float) -> None:
         """Take up the reporting rhythm at `now_s`: at the start, and when the clock was put back."""
         self._next_report_s = now_s + self._phase * self.model.interval_s
@@ -69,11 +100,11 @@ class SimulatedDevice:
             self._back_s = min(self._back_s, now_s + 5.0)
 
     def announce(self) -> list[Outgoing]:
-        return self._dialect.announce(self.who, self.model, self.online)
+        return self.dialect.announce(self.who, self.model, self.online)
 
     def receive(self, payload: bytes, now_s: float) -> Outgoing | None:
         """Take a command in. Returns the earlier answer when it is one that was executed before."""
-        request = self._dialect.parse_command(payload) if self.online else None
+        request = self.dialect.parse_command(payload) if self.online else None
         if request is None:
             # A device that reboots hears nothing: nobody answers, and the sender's time-out tells the truth.
             self.ignored += 1
@@ -102,10 +133,12 @@ class SimulatedDevice:
         while self._pending and self._pending[0][0] <= now_s and self.online:
             _, request = self._pending.pop(0)
             self._step(now_s)
-            out.append(self._execute(request, now_s))
+            answer = self._execute(request, now_s)
+            if answer is not None:
+                out.append(answer)
             reported = True
         if not self.online:  # that was a reboot
-            out.append(self._dialect.status(self.who, online=False))
+            out.append(self.dialect.status(self.who, online=False))
             return
         if self._next_report_s <= now_s:
             self._step(now_s)
@@ -113,7 +146,7 @@ class SimulatedDevice:
             self._plan_report(now_s)
         if reported:
             # Also right after a command, so that nobody waits for the next report to see what it did.
-            out.append(self._dialect.telemetry(self.who, self.model.values(), round(now_s * 1000.0)))
+            self._report(now_s, out)
 
     def _plan_report(self, now_s: float) -> None:
         interval_s = self.model.interval_s
@@ -121,33 +154,68 @@ class SimulatedDevice:
         if self._next_report_s <= now_s:  # we are late: skip what was missed, keep the rhythm
             missed = int((now_s - self._next_report_s) / interval_s) + 1
             self._next_report_s += missed * interval_s
+            self.late += missed
+
+    def report_now(self, now_s: float, out: list[Outgoing]) -> None:
+        """Report besides the rhythm, unless the device is off; the physics moves on to `now_s`."""
+        if self.online:
+            self._step(now_s)
+            self._report(now_s, out)
+
+    def _report(self, now_s: float, out: list[Outgoing]) -> None:
+        values, time_ms, faults = self.model.values(), round(now_s * 1000.0), self.faults
+        if faults is not None:
+            values, time_ms = faults.measure(self, values, time_ms, now_s)
+        if self.seq is not None:
+            self.seq += 1
+            values = {**values, "seq": self.seq}
+        message = self.dialect.telemetry(self.who, values, time_ms)
+        if self.seq is not None:
+            message = message._replace(seq=self.seq)
+        if faults is None:
+            out.append(message)
+        else:
+            out += faults.carry(self, message, now_s)
 
     def _step(self, now_s: float) -> None:
         before = now_s if self._stepped_s is None else self._stepped_s
         self.model.step(now_s, min(now_s - before, LONGEST_GAP_S))
         self._stepped_s = now_s
 
-    def _execute(self, request: Request, now_s: float) -> Outgoing:
+    def _execute(self, request: Request, now_s: float) -> Outgoing | None:
+        """Carry out a command. Returns the answer, or None when a fault swallowed it or holds it back."""
         interval_s = self.model.interval_s
         value = None
         error: str | None = None
+        fault: Fault | None = None
         if request.expires_ms is not None and now_s * 1000.0 >= request.expires_ms:
             error = "expired before it could be executed"
+            outcome = "expired"
             self.ignored += 1
         else:
+            fault = None if self.faults is None else self.faults.command(self, now_s)
             self.executed += 1
             try:
+                refusal = None if fault is None else fault.refuse(self, request)
+                if refusal is not None:
+                    raise CommandFailed(refusal)
                 value = self.model.execute(request.name, request.args)
+                outcome = "succeeded"
             except CommandFailed as failure:
                 error = str(failure)
+                outcome = "failed"
                 self.failed += 1
         if self.model.interval_s != interval_s:
             self._next_report_s = now_s + self.model.interval_s
+        if self.journal is not None:
+            self.journal(CommandRecord(now_s, self.who.device_id, request.command_id, request.name, outcome, error))
+        answer: Outgoing | None = self.dialect.result(self.who, request.command_id, value, error)
+        if fault is not None and answer is not None:
+            answer = fault.answer(self, request, answer, now_s)
         if self.model.off_for_s > 0.0:
             self._back_s = now_s + self.model.off_for_s
             self.model.off_for_s = 0.0
             self._pending.clear()
-        answer = self._dialect.result(self.who, request.command_id, value, error)
         self._remember(request.command_id, answer)
         return answer
 

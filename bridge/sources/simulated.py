@@ -15,6 +15,7 @@ from bridge.errors import PublishFailed
 from bridge.sources.source import Clock, Listener, SourceStatus
 from simulators.dialect import Outgoing
 from simulators.fleet import SimulatedFleet
+from simulators.fleet_file import load_fleet_file
 
 log = logging.getLogger(__name__)
 
@@ -23,12 +24,17 @@ LONGEST_SLEEP_S = 0.05  # so that a command is executed in time, also by a fleet
 
 
 class SimulatedSource:
-    """Implements `Source`. `clock` gives the time in microseconds, for the devices as for the time of receipt."""
+    """Implements `Source`. `clock` gives the time in microseconds, for the devices as for the time of receipt.
+
+    `fleet` names a fleet file, shipped or your own, and then takes the place of `devices` and `rate_hz`; a bad one
+    raises `ValueError` with one line that says what is wrong.
+    """
 
     name = "simulated"
 
-    def __init__(self, devices: int, rate_hz: float, seed: int, clock: Clock) -> None:
-        self._fleet = SimulatedFleet(devices, seed, rate_hz)
+    def __init__(self, devices: int, rate_hz: float, seed: int, clock: Clock, fleet: str = "") -> None:
+        members = load_fleet_file(fleet).roster() if fleet else devices
+        self._fleet = SimulatedFleet(members, seed, rate_hz)
         self._clock = clock
         self._listener: Listener | None = None  # set while running
         self._task: asyncio.Task[None] | None = None

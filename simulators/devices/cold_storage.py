@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from random import Random
 from typing import ClassVar
 
-from simulators.devices.device import REBOOT, Command, CommandFailed, Device, Metric, boolean, number, text
-from simulators.physics import approach, clamp, daily, happens, wander
+from simulators.chance import Chance, bell
+from simulators.devices.device import REBOOT, Command, CommandFailed, Device, Metric, Parameter, boolean, number, text
+from simulators.physics import approach, clamp, happens, wander
+from simulators.site import DEFAULT_SITE, Site
 
 HYSTERESIS_K = 0.8
 WALLS_TAU_S = 500.0  # how slowly the closed room warms
@@ -42,6 +43,13 @@ class ColdStorage(Device):
         "door_open": boolean("Door open"),
         "state": text("State"),
     }
+    PARAMETERS: ClassVar[dict[str, Parameter]] = {
+        "start_setpoint": Parameter("Setpoint at the start; 9 for a mixture", -25, 9),
+        "door_every_s": Parameter("Seconds between door openings when everybody is at work", 20, 86_400),
+    }
+    start_setpoint: ClassVar[float] = 9.0
+    door_every_s: ClassVar[float] = 150.0
+    COARSE_STEP_S: ClassVar[float] = 10.0  # the compressor makes 3 K a minute, and the door stands open for seconds
     COMMANDS: ClassVar[dict[str, Command]] = {
         "set_setpoint": Command(
             "Set the setpoint",
@@ -57,9 +65,11 @@ class ColdStorage(Device):
         "reboot": REBOOT,
     }
 
-    def __init__(self, rng: Random, interval_s: float = 1.0) -> None:
-        super().__init__(rng, interval_s)
-        self.setpoint = float(rng.choice((-20, -18, -18, 2, 4)))
+    def __init__(self, rng: Chance, interval_s: float = 1.0, site: Site = DEFAULT_SITE) -> None:
+        super().__init__(rng, interval_s, site)
+        self.setpoint = self.start_setpoint
+        if self.setpoint > 8.0:
+            self.setpoint = float(rng.choice((-20, -18, -18, 2, 4)))
         self.temperature = self.setpoint + rng.uniform(-HYSTERESIS_K, HYSTERESIS_K)
         self.compressor = rng.random() < 0.5
         self.evaporator = self.temperature - (8.0 if self.compressor else 1.0)
@@ -71,8 +81,10 @@ class ColdStorage(Device):
 
     def _advance(self, now_s: float, dt: float) -> None:
         rng = self.rng
-        outside = 17.0 + 4.0 * daily(now_s, 15.0)
-        self._move_door(now_s, dt)
+        conditions = self.site.at(now_s)
+        # The hall around the room is sheltered: it follows the weather half way.
+        outside = 12.0 + 0.5 * conditions.temperature
+        self._move_door(conditions.activity, dt)
         self._defrost_s = max(0.0, self._defrost_s - dt)
         self._control()
         self.temperature = approach(self.temperature, outside, dt, DOOR_TAU_S if self.door_open else WALLS_TAU_S)
@@ -81,7 +93,7 @@ class ColdStorage(Device):
         self.evaporator = approach(self.evaporator, self._evaporator_target(), dt, 8.0)
         running = 1.6 + 0.015 * (outside - self.temperature) if self.compressor else 0.1
         heater = 1.2 if self._defrost_s > 0.0 else 0.0
-        self.power = approach(self.power, (running + heater) * (1.0 + rng.gauss(0.0, 0.01)), dt, 0.8)
+        self.power = approach(self.power, (running + heater) * (1.0 + 0.01 * bell(rng)), dt, 0.8)
         # Moist air comes in with every opening and freezes out on the evaporator.
         moist = 88.0 if self.door_open else 62.0 if self.compressor else 74.0
         self.humidity = wander(self.humidity, moist, dt, 25.0, 0.8, rng)
@@ -92,12 +104,12 @@ class ColdStorage(Device):
             return 12.0
         return self.temperature - (8.0 if self.compressor else 0.5)
 
-    def _move_door(self, now_s: float, dt: float) -> None:
+    def _move_door(self, activity: float, dt: float) -> None:
         if self.door_open:
             self._door_s -= dt
             self.door_open = self._door_s > 0.0
         # Busy at noon, quiet at night, never dead.
-        elif happens(dt, 140.0 / (1.0 + 0.5 * daily(now_s, 12.0)), self.rng):
+        elif happens(dt, self.door_every_s / (0.25 + activity), self.rng):
             self.door_open = True
             self._door_s = self.rng.uniform(6.0, 25.0)
             # Heating ice with the door open would fill the room with fog.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from random import Random
 from typing import ClassVar
 
-from simulators.devices.device import REBOOT, Command, CommandFailed, Device, Metric, boolean, number, text
-from simulators.physics import approach, clamp, daily, happens, wander
+from simulators.chance import Chance
+from simulators.devices.device import REBOOT, Command, CommandFailed, Device, Metric, Parameter, boolean, number, text
+from simulators.physics import approach, clamp, happens, wander
+from simulators.site import DEFAULT_SITE, Site
 
 # A breaker rides through inrush currents; only a lasting overload opens it.
 TRIP_AFTER_S = 3.0
@@ -45,6 +46,12 @@ class PowerMeter(Device):
         "relay": boolean("Relay closed"),
         "state": text("State"),
     }
+    PARAMETERS: ClassVar[dict[str, Parameter]] = {
+        "base_kw": Parameter("Load without machines (kW)", 0.3, 5),
+        "machine_kw": Parameter("Load of the machine (kW)", 0.1, 8),
+    }
+    base_kw: ClassVar[float] = 2.0
+    machine_kw: ClassVar[float] = 3.2
     COMMANDS: ClassVar[dict[str, Command]] = {
         "set_relay": Command(
             "Switch the relay",
@@ -60,10 +67,10 @@ class PowerMeter(Device):
         "reboot": REBOOT,
     }
 
-    def __init__(self, rng: Random, interval_s: float = 1.0) -> None:
-        super().__init__(rng, interval_s)
-        self._base_kw = rng.uniform(1.0, 3.0)
-        self._machine_kw = rng.uniform(1.5, 5.0)
+    def __init__(self, rng: Chance, interval_s: float = 1.0, site: Site = DEFAULT_SITE) -> None:
+        super().__init__(rng, interval_s, site)
+        self._base_kw = rng.uniform(0.5, 1.5) * self.base_kw
+        self._machine_kw = rng.uniform(0.5, 1.5) * self.machine_kw
         self._machine_on = rng.random() < 0.5
         self._grid_v = 231.0
         self._overload_s = 0.0
@@ -78,10 +85,12 @@ class PowerMeter(Device):
 
     def _advance(self, now_s: float, dt: float) -> None:
         rng = self.rng
-        if happens(dt, 25.0, rng):
+        activity = self.site.at(now_s).activity
+        # Machines run half of a working day's time and now and then at night.
+        if happens(dt, 25.0 if self._machine_on else 25.0 / (0.15 + 0.85 * activity), rng):
             self._machine_on = not self._machine_on
-        self._base_kw = wander(self._base_kw, 2.0 + 0.6 * daily(now_s, 13.0), dt, 60.0, 0.25, rng)
-        self._grid_v = wander(self._grid_v, 231.0 - 2.0 * daily(now_s, 18.0), dt, 30.0, 1.0, rng)
+        self._base_kw = wander(self._base_kw, self.base_kw * (0.6 + 0.7 * activity), dt, 60.0, 0.25, rng)
+        self._grid_v = wander(self._grid_v, 232.0 - 2.5 * activity, dt, 30.0, 1.0, rng)
         self.frequency = wander(self.frequency, 50.0, dt, 20.0, 0.02, rng)
         wanted = max(0.2, self._base_kw) + (self._machine_kw if self._machine_on else 0.0)
         self.power = approach(self.power, wanted if self.relay else 0.0, dt, 0.6)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from random import Random
 from typing import ClassVar
 
-from simulators.devices.device import REBOOT, Command, CommandFailed, Device, Metric, boolean, number, text
-from simulators.physics import approach, clamp, daily, wander
+from simulators.chance import Chance
+from simulators.devices.device import REBOOT, Command, CommandFailed, Device, Metric, Parameter, boolean, number, text
+from simulators.physics import approach, clamp, decay, wander
+from simulators.site import DEFAULT_SITE, Site
 
 # A small room with a strong radiator, so that a viewer sees the answer to a command while still looking. With the
 # controller's gain the closed loop is three times as quick as the room: 20 seconds.
@@ -15,6 +15,7 @@ ROOM_TAU_S = 60.0
 RADIATOR_K = 40.0  # how far above its surroundings the room ends up with the valve fully open
 GAIN_PER_K = 0.05
 ECO_SETBACK_K = 3.0
+AT_20_DEGREES = 3.3201169  # exp(0.06 * 20)
 MODES = ("heat", "eco", "off")
 
 
@@ -45,6 +46,9 @@ class Thermostat(Device):
         "mode": text("Mode"),
         "locked": boolean("Keypad lock"),
     }
+    PARAMETERS: ClassVar[dict[str, Parameter]] = {"room_tau_s": Parameter("Time constant of the room (s)", 20, 36_000)}
+    room_tau_s: ClassVar[float] = ROOM_TAU_S
+    COARSE_STEP_S: ClassVar[float] = 15.0  # the closed loop takes 20 seconds
     COMMANDS: ClassVar[dict[str, Command]] = {
         "set_setpoint": Command(
             "Set the setpoint",
@@ -64,8 +68,8 @@ class Thermostat(Device):
         "reboot": REBOOT,
     }
 
-    def __init__(self, rng: Random, interval_s: float = 1.0) -> None:
-        super().__init__(rng, interval_s)
+    def __init__(self, rng: Chance, interval_s: float = 1.0, site: Site = DEFAULT_SITE) -> None:
+        super().__init__(rng, interval_s, site)
         self.setpoint = 19.0 + 0.5 * rng.randrange(7)
         self.mode = "heat"
         self.locked = False
@@ -78,11 +82,14 @@ class Thermostat(Device):
         self._read()
 
     def _advance(self, now_s: float, dt: float) -> None:
-        self._ambient = wander(self._ambient, 13.0 + 2.0 * daily(now_s, 15.0), dt, 300.0, 0.4, self.rng)
+        outdoors = self.site.at(now_s)
+        # What the room would come to without the radiator: walls keep most of the weather out, the sun comes in.
+        unheated = clamp(12.5 + 0.12 * (outdoors.temperature - 12.0) + outdoors.irradiance / 2000.0, 8.0, 16.0)
+        self._ambient = wander(self._ambient, unheated, dt, 300.0, 0.3, self.rng)
         self._draught = wander(self._draught, 0.0, dt, 15.0, 0.08, self.rng)
         self._moisture = wander(self._moisture, 45.0, dt, 600.0, 3.0, self.rng)
         self.valve = approach(self.valve, 100.0 * self._demand(), dt, 2.0)
-        self._room = approach(self._room, self._ambient + RADIATOR_K * self.valve / 100.0, dt, ROOM_TAU_S)
+        self._room = approach(self._room, self._ambient + RADIATOR_K * self.valve / 100.0, dt, self.room_tau_s)
         self._read()
 
     def _demand(self) -> float:
@@ -95,7 +102,7 @@ class Thermostat(Device):
     def _read(self) -> None:
         self.temperature = self._room + self._draught
         # The same water in warmer air is a lower relative humidity: about 6 % less for each kelvin.
-        self.humidity = self._moisture * math.exp(-0.06 * (self._room - 20.0))
+        self.humidity = self._moisture * decay(0.06 * self._room) * AT_20_DEGREES
         self.heating = self.valve > 5.0
 
     def do_set_setpoint(self, value: float) -> float:

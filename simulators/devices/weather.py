@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import math
-from random import Random
+from math import sqrt
 from typing import ClassVar
 
+from simulators.chance import Chance, bell
 from simulators.devices.device import REBOOT, Command, CommandFailed, Device, Metric, boolean, number, text
-from simulators.physics import approach, clamp, daily, daylight, happens, wander
+from simulators.physics import approach, clamp, wander
+from simulators.site import DEFAULT_SITE, Site
 
 
 class WeatherStation(Device):
     __slots__ = (
         "_air",
         "_cloud",
+        "_corner",
         "_offset",
-        "_shower_s",
         "_true_hpa",
         "_wind",
         "averaging",
@@ -73,14 +74,16 @@ class WeatherStation(Device):
         "reboot": REBOOT,
     }
 
-    def __init__(self, rng: Random, interval_s: float = 1.0) -> None:
-        super().__init__(rng, interval_s)
-        self._cloud = rng.uniform(0.2, 0.6)
-        self._air = rng.uniform(10.0, 18.0)
-        self._true_hpa = rng.uniform(1005.0, 1022.0)
+    COARSE_STEP_S: ClassVar[float] = 60.0  # the sky sets the pace
+
+    def __init__(self, rng: Chance, interval_s: float = 1.0, site: Site = DEFAULT_SITE) -> None:
+        super().__init__(rng, interval_s, site)
+        self._cloud = 0.4
+        self._corner = rng.uniform(-0.3, 0.3)
+        self._air = 14.0
+        self._true_hpa = 1013.0
         self._offset = rng.uniform(-1.5, 1.5)
         self._wind = rng.uniform(2.0, 6.0)
-        self._shower_s = 0.0
         self.averaging = 3.0
         self.heater = False
         self.temperature = self._air
@@ -92,28 +95,24 @@ class WeatherStation(Device):
         self.sky = "fair"
 
     def _advance(self, now_s: float, dt: float) -> None:
-        rng = self.rng
-        self._shower_s = max(0.0, self._shower_s - dt)
-        if self._cloud > 0.6 and happens(dt, 120.0, rng):
-            self._shower_s = rng.uniform(30.0, 120.0)
-        raining = self._shower_s > 0.0
-        self._cloud = clamp(wander(self._cloud, 0.9 if raining else 0.45, dt, 180.0, 0.2, rng), 0.0, 1.0)
-        self.rain = approach(self.rain, 9.0 * self._cloud if raining else 0.0, dt, 12.0)
-        self.solar = approach(self.solar, 950.0 * daylight(now_s) * (1.0 - 0.8 * self._cloud), dt, 4.0)
-        # Showers cool the air and moisten it; the sun does the opposite.
-        warm = 12.0 + 5.0 * daily(now_s, 15.0) + self.solar / 300.0 - 0.4 * self.rain
-        self._air = wander(self._air, warm, dt, 240.0, 0.4, rng)
-        self._true_hpa = wander(self._true_hpa, 1016.0 - 8.0 * self._cloud, dt, 7200.0, 3.0, rng)
+        sky = self.site.at(now_s)
+        self._cloud = sky.cloud
+        self.rain = approach(self.rain, sky.rain, dt, 12.0)
+        self.solar = approach(self.solar, sky.irradiance, dt, 4.0)
+        # Every mast has its own corner of the site: a little warmer in the yard, a little cooler in the wind.
+        self._corner = wander(self._corner, 0.0, dt, 240.0, 0.3, self.rng)
+        self._air = sky.temperature + self._corner
+        self._true_hpa = sky.pressure
+        self._wind = max(0.0, wander(self._wind, sky.wind, dt, 40.0, 0.8, self.rng))
         self._blow(dt)
         self._read(dt)
 
     def _blow(self, dt: float) -> None:
-        self._wind = max(0.0, wander(self._wind, 3.0 + 4.0 * self._cloud, dt, 40.0, 1.2, self.rng))
-        instant = max(0.0, self._wind * (1.0 + self.rng.gauss(0.0, 0.25)))
+        instant = max(0.0, self._wind * (1.0 + 0.25 * bell(self.rng)))
         self.wind_speed = approach(self.wind_speed, instant, dt, self.averaging)
         self.wind_gust = max(instant, self.wind_speed, approach(self.wind_gust, instant, dt, 30.0))
         # Light wind turns about, strong wind keeps its way.
-        turn = self.rng.gauss(0.0, 4.0 / (1.0 + 0.3 * self._wind)) * math.sqrt(dt)
+        turn = bell(self.rng) * 4.0 / (1.0 + 0.3 * self._wind) * sqrt(dt)
         self.wind_direction = (self.wind_direction + turn) % 360.0
 
     def _read(self, dt: float) -> None:
@@ -122,7 +121,7 @@ class WeatherStation(Device):
         moist = clamp(62.0 + 4.0 * self.rain - 1.8 * (self._air - 14.0), 15.0, 99.0) - (14.0 if self.heater else 0.0)
         self.humidity = approach(self.humidity, moist, dt, 12.0)
         self.pressure = self._true_hpa + self._offset
-        self.sky = "rain" if self.rain > 0.5 else "cloudy" if self._cloud > 0.6 else "fair"
+        self.sky = "rain" if self.rain > 0.3 else "cloudy" if self._cloud > 0.6 else "fair"
 
     def do_set_averaging(self, seconds: int) -> int:
         self.averaging = float(seconds)

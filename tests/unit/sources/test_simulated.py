@@ -137,3 +137,17 @@ async def test_a_listener_that_fails_does_not_stop_the_source(
     await source.start(recorder)
     await until(lambda: len(recorder.on("/telemetry")) > 5)
     assert "the listener failed" in caplog.text
+
+
+async def test_a_fleet_file_says_which_devices_there_are() -> None:
+    source = SimulatedSource(0, 1.0, 1, clock, fleet="solar-park")
+    recorder = Recorder()
+    await source.start(recorder)
+    await until(lambda: len(recorder.on("/description")) == 55)
+    await source.stop()
+    assert json.loads(recorder.messages[0].payload)["model"] == "pv-inverter"
+
+
+def test_a_fleet_file_that_does_not_exist_is_named() -> None:
+    with pytest.raises(ValueError, match="there is no fleet 'solar-prak'; did you mean 'solar-park'"):
+        SimulatedSource(1, 1.0, 1, clock, fleet="solar-prak")

@@ -106,6 +106,13 @@ def test_references_are_refused(keyword: str, target: str) -> None:
         assert "references" in problem
 
 
+@pytest.mark.parametrize("keyword", ["patternProperties", "unevaluatedProperties", "unevaluatedItems"])
+def test_keywords_that_follow_references_or_run_patterns_on_their_own_are_refused(keyword: str) -> None:
+    problem = problem_with({keyword: {}}, {})
+    assert problem is not None
+    assert "keywords" in problem
+
+
 class _Canary(http.server.BaseHTTPRequestHandler):
     asked: list[str]
 
@@ -156,6 +163,19 @@ def test_a_catastrophic_pattern_is_answered_at_once(pattern: str) -> None:
         assert problem_with(schema, {text: 1}) is not None
     assert problem is not None
     assert time.monotonic() - started < 1
+
+
+def test_many_different_items_are_answered_at_once() -> None:
+    unique = one({"uniqueItems": True})
+    items: list[Any] = [{"a": number, "b": [number]} for number in range(5_000)]
+    started = time.monotonic()
+    assert problem_with(unique, {"x": items}) is None
+    problem = problem_with(unique, {"x": [*items, {"b": [7], "a": 7}]})
+    assert time.monotonic() - started < 1
+    assert problem == "x: the items have to be different from each other"
+    assert problem_with(unique, {"x": [1, True, "1", None, "", 0, False]}) is None
+    assert problem_with(one({"uniqueItems": False}), {"x": [1, 1]}) is None
+    assert problem_with(unique, {"x": "aa"}) is None
 
 
 @pytest.mark.parametrize("pattern", ["(?=a)b", "(a", "a" * (MAX_PATTERN_LENGTH + 1), "(a{1000}){1000}", r"\1"])

@@ -82,6 +82,16 @@ def test_a_selection_always_fits_into_one_frame() -> None:
     assert kept.times_us[-1] == NOW_US + MAX_SPAN_US
 
 
+@pytest.mark.parametrize("count", [1, 12, 13, 23, 24, 25, 100])
+def test_twelve_points_are_twelve_at_most(count: int) -> None:
+    log = RecentLog(10**6, 3600)
+    log.append(make_batch([1] * count, [NOW_US + i for i in range(count)], [float(i) for i in range(count)], NOW_US))
+    kept = log.select(ids(1), 12, NOW_US + S)
+    assert kept is not None
+    assert min(count, 7) <= len(kept) <= 12
+    assert kept.values[-1] == count - 1
+
+
 readings = st.lists(st.tuples(st.integers(0, 4), st.integers(-50, 50)), max_size=120)
 
 

@@ -238,11 +238,11 @@ def _short_close(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket_module, "CLOSE_TIMEOUT_S", 0.3)
 
 
-async def fill(site: Site) -> None:
-    """Send until the kernel takes no more, and more than asyncio's high-water mark waits in our own buffer."""
+async def fill(site: Site, waiting: int = 200_000) -> None:
+    """Send until the kernel takes no more, and so much (200 kB: beyond asyncio's high-water mark) waits with us."""
     connection = next(iter(site.server.connections))
-    packet = Packet(b'"' + b"x" * 50_000 + b'"')
-    while connection._transport is not None and connection._transport.get_write_buffer_size() < 200_000:
+    packet = Packet(b'"' + b"x" * (waiting // 4) + b'"')
+    while connection._transport is not None and connection._transport.get_write_buffer_size() < waiting:
         site.hub.broadcast(packet)
         await asyncio.sleep(0)
 
@@ -371,4 +371,21 @@ async def test_the_others_do_not_notice_a_client_that_does_not_read(dashboard: P
                 assert (await receive(ws))["number"] == number
         assert site.counters.closed_slow == 1
         await eventually(lambda: not site.server.connections)
+        await ended(writer)
+
+
+async def test_a_client_a_little_behind_at_shutdown_gets_everything_and_the_reason(
+    dashboard: Path,
+) -> None:
+    async with running(dashboard) as site:
+        reader, writer = await site.raw_ws()
+        await eventually(lambda: len(site.hub.sessions) == 1)
+        await fill(site, 30_000)  # less than what makes asyncio hold back the close frame
+        stopping = asyncio.create_task(site.server.stop())
+        await asyncio.sleep(0.05)
+        last = b""
+        while data := await asyncio.wait_for(reader.read(2**20), 5):
+            last = (last + data)[-50:]
+        assert last.endswith(b"\x88\x0f" + (4001).to_bytes(2, "big") + b"shutting down")
+        await asyncio.wait_for(stopping, 5)
         await ended(writer)

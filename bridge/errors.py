@@ -5,6 +5,7 @@
     ├── SourceError           the way to the devices
     │   ├── ConnectFailed     the broker cannot be reached or refused us
     │   ├── PublishFailed     a message could not be handed to the broker
+    │   │   └── DeliveryUnknown   it was handed over, but the connection broke before the broker said that it has it
     │   └── PortTaken         something that is not a broker holds the embedded broker's port
     ├── ProtocolError         a dashboard said something we cannot accept; carries a wire code
     └── CommandError          a command was refused before it was sent; carries a wire code
@@ -57,6 +58,10 @@ class PublishFailed(SourceError):
 
     def __str__(self) -> str:
         return f"cannot publish to {self.topic}: {self.reason}"
+
+
+class DeliveryUnknown(PublishFailed):
+    """The message went out, and the connection broke before the broker acknowledged it: it may have arrived or not."""
 
 
 class PortTaken(SourceError):

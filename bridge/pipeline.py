@@ -40,7 +40,7 @@ from bridge.core.model import (
 )
 from bridge.core.recent import RecentLog
 from bridge.core.series import Device
-from bridge.errors import ProtocolError, PublishFailed
+from bridge.errors import DeliveryUnknown, ProtocolError, PublishFailed
 from bridge.live.hub import COMMANDS_IN_WELCOME, Hub
 from bridge.live.messages import json_packet
 from bridge.sources.source import Clock, Source, SourceStatus
@@ -280,6 +280,10 @@ class Pipeline:
             error = done.exception()
             if error is None:
                 news = self.commands.advance(command, State.DELIVERED, self._clock())
+            elif isinstance(error, DeliveryUnknown):
+                # Not failed: it may run. The device's answer or the time-out will tell.
+                self.commands.doubt(command, "the connection broke before the broker confirmed it, so it may have run")
+                return
             elif isinstance(error, PublishFailed):
                 news = self.commands.fail(command, "broker_unavailable", error.reason, self._clock())
             else:

@@ -48,6 +48,7 @@ class Command:
         "command_id",
         "confirmed_by",
         "device_id",
+        "doubt",
         "error",
         "expires_us",
         "late",
@@ -82,6 +83,7 @@ class Command:
         self.value: Any = None  # what the device answered
         self.error: tuple[str, str] | None = None  # code, message
         self.late = False  # the device answered after the time-out
+        self.doubt = ""  # why we do not know whether the broker has it; told if the device does not answer either
 
     @property
     def has_ended(self) -> bool:
@@ -178,16 +180,21 @@ class Commands:
         self._end(command, State.FAILED, now_us)
         return True
 
+    def doubt(self, command: Command, why: str) -> None:
+        """The connection broke while the command was under way: it may run or not. Only the device can tell now."""
+        command.doubt = why
+
     def answer(self, device: Device, reply: CommandReply, now_us: int) -> Command | None:
-        """The device's own answer. None when it answers nothing we asked *this* device."""
+        """The device's own answer. None when it answers nothing that *this* device still owes us an answer to."""
         command = self._records.get(reply.command_id)
         if command is None or command.device_id != device.device_id:
             return None
         if command.has_ended:
-            # Too late to count, but the operator should know; a second answer to an ended command is only noise.
-            command.late = command.late or command.state is State.TIMED_OUT
-            if command.late and command.value is None:
-                command.value = reply.value
+            if command.state is not State.TIMED_OUT or command.late:
+                return None  # a second answer is only noise, and must not be told to everybody
+            # Too late to count, but the operator should know.
+            command.late = True
+            command.value = reply.value
             return command
         command.confirmed_by = "device_reply"
         command.value = reply.value
@@ -204,7 +211,8 @@ class Commands:
             command = self._records.get(command_id)
             if command is None or command.has_ended or command.expires_us != deadline_us:
                 continue  # the latter: its id was forgotten, and used again since
-            command.error = ("timed_out", f"no answer within {command.ttl_ms / 1000:g} s")
+            doubt = f"; {command.doubt}" if command.doubt else ""
+            command.error = ("timed_out", f"no answer within {command.ttl_ms / 1000:g} s{doubt}")
             self._end(command, State.TIMED_OUT, now_us)
             timed_out.append(command)
         return timed_out

@@ -266,14 +266,29 @@ class Fleet:
             series = device.series.get(metric) or self._add_series(device, metric)
             if series is None:
                 continue
-            kind = series.kind
+            if info.kind not in (Kind.UNKNOWN, series.kind) and series.kind is not Kind.UNKNOWN:
+                series = self._replace_series(series)
             if series.describe(info):
                 self._changed_series[series] = None
-                if kind not in (Kind.UNKNOWN, series.kind):
-                    # The numbers that stand for its values until now would mean something else.
-                    self.latest.forget(series.series_id)
-                    for _ in range(self.builder.drop({series.series_id})):
-                        self._counters.reject(Reason.KIND_CHANGED)
+
+    def _replace_series(self, old: Series) -> Series:
+        """A new series in the place of one whose kind changes.
+
+        The numbers that stood for its values mean something else from now on ("open" was 0), so they keep the old id,
+        which nobody shows any more: in frames under way, in the recent past, and in whatever remembers them.
+        """
+        for _ in range(self.builder.drop({old.series_id})):
+            self._counters.reject(Reason.KIND_CHANGED)
+        self._changed_series.pop(old, None)
+        self.latest.forget(old.series_id)
+        del self.series[old.series_id]
+        series = Series(self._next_series_id, old.device, old.metric)
+        self._next_series_id += 1
+        self.latest.reserve(series.series_id)
+        series.take_over(old)
+        old.device.series[old.metric] = self.series[series.series_id] = series
+        self._changed_series[series] = None
+        return series
 
     def _observe_retained(self, device: Device, readings: Readings, received_us: int) -> None:
         for metric, value in readings.values:

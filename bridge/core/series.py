@@ -158,6 +158,11 @@ class Series:
             self.precision,
         )
 
+    def take_over(self, old: Series) -> None:
+        """Names and numbers of a predecessor, but neither its kind nor its texts."""
+        self.name, self.unit, self.unit_source = old.name, old.unit, old.unit_source
+        self.min, self.max, self.precision = old.min, old.max, old.precision
+
     def decode(self, number: float) -> Value:
         """What a number in a frame means for this series."""
         if math.isnan(number):

@@ -33,6 +33,12 @@ ALLOWED: dict[str, frozenset[type]] = {
 }
 
 
+# A person clicks a few times a second, a page that returns subscribes to some channels at once; what says more than
+# this is broken or hostile, and would cost everybody else the event loop.
+MESSAGES_PER_S = 50
+MESSAGES_AT_ONCE = 200
+
+
 class Operations(Protocol):
     """What a session may ask of the bridge. Raises `ProtocolError` when it is refused."""
 
@@ -64,11 +70,17 @@ class Session:
         self._hub = hub
         self._operations = operations
         self._channels: dict[str | int, Channel] = {}
+        self._allowance = float(MESSAGES_AT_ONCE)
+        self._counted_us = 0
 
     def receive(self, text: str | bytes, now_us: int) -> list[Packet]:
         """Everything to answer to one message, in order. Never raises: what we cannot do is answered with `error`."""
         ref: Any = None
         try:
+            if not self._may_speak(now_us):
+                raise ProtocolError(
+                    "rate_limited", f"more than {MESSAGES_PER_S} messages a second; this one was ignored"
+                )
             message, ref = parse(text)
             if type(message) not in ALLOWED.get(self.role, ()) and not isinstance(message, Auth):
                 raise ProtocolError("forbidden", f"the role {self.role!r} may not do this")
@@ -78,6 +90,17 @@ class Session:
         except Exception:
             log.exception("session %s: a message could not be handled", self.session_id)
             return [error_packet("internal", "something went wrong on our side; it is in the log", ref)]
+
+    def _may_speak(self, now_us: int) -> bool:
+        """A token bucket: so much at once, then so much a second."""
+        if self._counted_us:
+            refill = max(0, now_us - self._counted_us) * MESSAGES_PER_S / 1e6
+            self._allowance = min(MESSAGES_AT_ONCE, self._allowance + refill)
+        self._counted_us = now_us
+        if self._allowance < 1:
+            return False
+        self._allowance -= 1
+        return True
 
     def close(self, now_us: int) -> None:
         """Leave all channels."""

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 
 from bridge.core.model import Publish
-from bridge.errors import PublishFailed
+from bridge.errors import DeliveryUnknown, PublishFailed
 
 IN_FLIGHT_LIMIT = 100
 """Publishes without PUBACK at a time, even if the broker allows more: enough for any wave of commands."""
@@ -72,9 +72,12 @@ class PublishWindow:
 
     def fail_all(self) -> None:
         """The connection is gone, and with it every answer."""
-        lost = [*self._in_flight.values(), *((publish.topic, done) for publish, done in self._waiting)]
+        in_flight, waiting = list(self._in_flight.values()), list(self._waiting)
         self._in_flight.clear()
         self._waiting.clear()
-        for topic, done in lost:
+        for topic, done in in_flight:
             if not done.done():
-                done.set_exception(PublishFailed(topic, "the connection was lost before the acknowledgement"))
+                done.set_exception(DeliveryUnknown(topic, "the connection was lost before the acknowledgement"))
+        for publish, done in waiting:
+            if not done.done():
+                done.set_exception(PublishFailed(publish.topic, "the connection was lost before it was sent"))

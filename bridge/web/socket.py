@@ -17,6 +17,7 @@ from bridge.live.messages import (
     CLOSE_SHUTTING_DOWN,
     CLOSE_SILENT,
     CLOSE_SLOW,
+    CLOSE_TOO_MANY_ATTEMPTS,
     SUBPROTOCOL_BINARY,
     SUBPROTOCOL_JSON,
     Auth,
@@ -166,20 +167,21 @@ class Connection:
                 token = parsed.token if isinstance(parsed, Auth) else None
             except ProtocolError:
                 token = None
-        if token is not None and not server.access.is_blocked(address, server.clock()):
+        is_blocked = token is not None and server.access.is_blocked(address, server.clock())
+        if token is not None and not is_blocked:
             if server.access.token_matches(token):
                 return "operator"
             server.access.note_failure(address, server.clock())
         server.counters.refused += 1
-        self.send(
-            error_packet(
-                "unauthorized",
-                'the first message must be {"type": "auth", "token": ...}'
-                if token is None
-                else "this is not the token of this server",
-            )
-        )
-        self.close(CLOSE_BAD_TOKEN, "wrong token")
+        if is_blocked:
+            self.send(error_packet("rate_limited", "too many wrong tokens from your address; wait some minutes"))
+            self.close(CLOSE_TOO_MANY_ATTEMPTS, "too many attempts")
+        elif token is None:
+            self.send(error_packet("unauthorized", 'the first message must be {"type": "auth", "token": ...}'))
+            self.close(CLOSE_BAD_TOKEN, "no token")
+        else:
+            self.send(error_packet("unauthorized", "this is not the token of this server"))
+            self.close(CLOSE_BAD_TOKEN, "wrong token")
         return None
 
     async def _serve(self, role: str) -> None:

@@ -162,15 +162,33 @@ def test_silence_times_out_at_its_time_and_a_late_answer_is_noted(commands: Comm
 
     assert commands.answer(device, CommandReply("d", "1", True, value="done"), NOW_US + 9 * S) is command
     assert (command.state, command.late, command.value) == (State.TIMED_OUT, True, "done")
-    commands.answer(device, CommandReply("d", "1", False, value="no"), NOW_US + 10 * S)
+    assert commands.answer(device, CommandReply("d", "1", False, value="no"), NOW_US + 10 * S) is None
     assert command.value == "done"
+
+
+def test_a_connection_that_broke_under_way_is_a_doubt_and_no_failure(commands: Commands) -> None:
+    device = make_device()
+    command, _ = accept(commands, device, ttl_ms=1_500)
+    commands.advance(command, State.SENT, NOW_US + 1)
+    commands.doubt(command, "the connection broke")
+    assert (command.state, command.error) == (State.SENT, None)
+    commands.tick(NOW_US + 1_500_000)
+    assert command.error == ("timed_out", "no answer within 1.5 s; the connection broke")
+
+
+def test_a_device_that_answers_all_the_same_settles_the_doubt(commands: Commands) -> None:
+    device = make_device()
+    command, _ = accept(commands, device)
+    commands.doubt(command, "the connection broke")
+    assert commands.answer(device, CommandReply("d", "1", True, value=3), NOW_US + 5) is command
+    assert (command.state, command.error) == (State.SUCCEEDED, None)
 
 
 def test_a_second_answer_is_not_late(commands: Commands) -> None:
     device = make_device()
     command, _ = accept(commands, device)
     commands.answer(device, CommandReply("d", "1", True, value=1), NOW_US)
-    commands.answer(device, CommandReply("d", "1", False, value=2, error="?"), NOW_US + 1)
+    assert commands.answer(device, CommandReply("d", "1", False, value=2, error="?"), NOW_US + 1) is None
     assert (command.state, command.late, command.value, command.error) == (State.SUCCEEDED, False, 1, None)
 
 
@@ -267,11 +285,14 @@ class LedgerMachine(RuleBasedStateMachine):
         command = self.commands.find(command_id)
         had_ended = command is not None and command.has_ended
         reply = CommandReply(device, command_id, succeeded, value=value, error="" if succeeded else "no")
+        was_late = command is not None and command.late
         answered = self.commands.answer(self.devices[device], reply, self.now_us)
         if command is None or command.device_id != device:
             assert answered is None
             return
-        assert answered is command
+        # Only the first answer is one: to a running command, or to one that has timed out.
+        is_owed = not had_ended or (command.state is State.TIMED_OUT and not was_late)
+        assert answered is (command if is_owed else None)
         if not had_ended:
             assert command.state is (State.SUCCEEDED if succeeded else State.FAILED)
             assert command.value == value

@@ -221,8 +221,11 @@ def test_integers_beyond_doubles_are_counted(world: World) -> None:
 def test_a_kind_that_a_description_changes_forgets_what_the_old_numbers_meant(world: World) -> None:
     """The common start: telemetry and the retained description arrive together, and the guess was wrong."""
     world.says("d", m="unavailable")  # a text: its number is an index
+    old_id = world.fleet.devices["d"].series["m"].series_id
     world.describes("d", metrics={"m": MetricInfo(kind=Kind.NUMBER)})
     latest = world.latest("d", "m")
+    assert latest["series_id"] != old_id  # what remembers the old numbers must not read them as values
+    assert old_id not in world.fleet.series
     assert (latest["kind"], latest["value"], latest["quality"]) == ("number", None, "stale")  # and not 0
     assert world.counters.rejected == {Reason.KIND_CHANGED: 1}
     assert world.fleet.latest.take_dirty(NOW_US) is None

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bridge.errors import CommandError, ProtocolError
 from bridge.live.hub import LiveLimits
 from bridge.live.messages import ERROR_CODES, TYPES
-from bridge.live.session import ALLOWED
+from bridge.live.session import ALLOWED, MESSAGES_AT_ONCE, MESSAGES_PER_S
 from tests.unit.live.helpers import NOW_US, Plane, error_of
 
 COMMAND = {"type": "command", "id": "c1", "device_id": "d", "name": "set", "args": {"v": 1}, "ttl_ms": 500}
@@ -39,6 +39,16 @@ def test_ping_is_answered_with_pong_and_from_then_on_it_is_known_to_ping(plane: 
     ]
     assert client.session.has_pinged
     assert client.says({"type": "ping"})[0]["id"] is None
+
+
+def test_who_says_too_much_is_told_so_and_may_go_on_after_a_while(plane: Plane) -> None:
+    client = plane.client()
+    for _ in range(MESSAGES_AT_ONCE):
+        assert client.says({"type": "ping"})[0]["type"] == "pong"
+    assert error_of(client.says({"type": "ping"})) == ("rate_limited", None)
+    plane.now_us += 1_000_000
+    answers = [client.says({"type": "ping"})[0]["type"] for _ in range(MESSAGES_PER_S + 1)]
+    assert answers == ["pong"] * MESSAGES_PER_S + ["error"]
 
 
 def test_every_message_type_is_in_the_examples_and_a_role_decides_on_each() -> None:

@@ -17,6 +17,7 @@ from bridge.core.frame import decode_frame
 from bridge.core.model import Readings
 from bridge.live.messages import Packet, json_packet
 from bridge.web import socket as socket_module
+from bridge.web.access import MAX_FAILURES
 from tests.unit.web.helpers import (
     BEARER,
     NOW_US,
@@ -90,6 +91,17 @@ async def test_any_other_first_message_is_the_last(site: Site, first: str | byte
     assert site.operations.asked == []
     assert not site.hub.sessions
     assert site.counters.refused == 1
+
+
+async def test_who_guesses_too_often_is_told_to_wait_and_not_that_its_token_is_wrong(site: Site) -> None:
+    for number in range(MAX_FAILURES + 1):
+        async with site.ws() as ws:
+            await receive(ws)
+            is_last = number == MAX_FAILURES
+            await ws.send_json({"type": "auth", "token": TOKEN if is_last else f"guess {number}"})
+            assert (await receive(ws))["code"] == ("rate_limited" if is_last else "unauthorized")
+            assert await close_code(ws) == (4013 if is_last else 4500)
+    assert not site.hub.sessions
 
 
 async def test_who_says_nothing_is_closed_in_time(dashboard: Path) -> None:

@@ -16,9 +16,12 @@ help:
 demo: $(VENV)/.installed
 	$(BIN)/fleetwire demo
 
+# One process for each kind: integration tests look at their own child processes, among which no browser should be.
 test: lint
 	.ci/install-tools
-	$(PYTEST)
+	$(PYTEST) tests/unit
+	$(PYTEST) tests/integration
+	$(PYTEST) tests/e2e
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

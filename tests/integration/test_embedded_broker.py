@@ -46,8 +46,9 @@ async def running(folder: Path, engine: str, port: int = 0) -> AsyncIterator[tup
 
 
 def find_children(pid: int) -> list[psutil.Process]:
-    """The guard and the broker below it."""
-    return psutil.Process(pid).children(recursive=True)
+    """The guard and the broker below it; other children of this process (a browser, another test's) are not ours."""
+    guards = [child for child in psutil.Process(pid).children() if "broker_guard.py" in " ".join(child.cmdline())]
+    return [*guards, *(broker for guard in guards for broker in guard.children())]
 
 
 async def wait_gone(processes: list[psutil.Process], timeout_s: float) -> None:

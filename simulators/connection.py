@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import ssl
 from collections import deque
 from collections.abc import Sequence
@@ -28,6 +27,7 @@ from simulators.mqtt_encode import (
     encode_subscribe,
 )
 from simulators.mqtt_reasons import ConnectFailed, describe, refusal
+from simulators.os_reasons import plain_reason
 
 log = logging.getLogger(__name__)
 
@@ -133,7 +133,7 @@ class Connection(asyncio.Protocol):
             raise ConnectFailed("no answer", answered=False) from None
         except (OSError, ValueError) as error:
             self.abort("never connected")
-            raise ConnectFailed(_plain(error), answered=False) from None
+            raise ConnectFailed(plain_reason(error), answered=False) from None
         finally:
             self._waiter = None
         if failure is not None:
@@ -248,7 +248,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         was_up, self.up = self.up, False
         self._transport = None
-        reason = self._reason or (_plain(error) if error is not None else "closed by the other side")
+        reason = self._reason or (plain_reason(error) if error is not None else "closed by the other side")
         if self._waiter is not None and not self._waiter.done():
             # A broker that does not know the version of MQTT may just hang up.
             self._waiter.set_result(ConnectFailed("it closed the connection", answered=True, other_version=True))
@@ -330,9 +330,3 @@ class Connection(asyncio.Protocol):
     def _write(self, data: bytes) -> None:
         if self._transport is not None:
             self._transport.write(data)
-
-
-def _plain(error: Exception) -> str:
-    if isinstance(error, socket.gaierror):
-        return "the name is unknown"
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -19,6 +19,7 @@ import pytest
 from simulators.capture import Captured
 from simulators.capture_reader import CaptureReader
 from tests.support.mosquitto import Mosquitto
+from tests.support.nats import nats_server
 
 pytestmark = pytest.mark.broker
 
@@ -331,26 +332,12 @@ def test_a_broker_that_only_speaks_311(
     tmp_path: Path, free_port: int, start: Callable[..., subprocess.Popen[str]], recording: Path
 ) -> None:
     """The NATS server; it is a dependency, so it is always there. Retained messages are all it can mark."""
-    config = tmp_path / "nats.conf"
-    config.write_text(
-        f'server_name: test\nhost: 127.0.0.1\nport: -1\njetstream {{ store_dir: "{tmp_path}" }}\n'
-        f"mqtt {{ host: 127.0.0.1, port: {free_port} }}\n"
-    )
-    server = subprocess.Popen(
-        [str(Path(sys.executable).parent / "nats-server"), "-c", str(config)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        url = f"mqtt://127.0.0.1:{free_port}"
+    with nats_server(tmp_path, free_port) as url:
         until(lambda: simulate("replay", recording, "--broker", url, "--qos", "1").returncode == 0, what="nats-server")
         path = tmp_path / "nats.fwrec"
         recorder = start("record", path, "--broker", url, ready="(MQTT 3.1.1)")
         assert "(MQTT 3.1.1)" in simulate("replay", recording, "--broker", url, "--speed", "0").stdout
         until(lambda: len(load(path)[0]) == 6, what="six messages")
         finish(recorder)
-    finally:
-        server.terminate()
-        server.wait(10)
     wanted, _ = load(recording)
     assert [(m.topic, m.payload) for m in load(path)[0]] == [(m.topic, m.payload) for m in wanted]

@@ -18,6 +18,8 @@ import pytest
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
+from tests.support.nats import nats_server
+
 pytestmark = pytest.mark.broker
 
 SIMULATE = [sys.executable, "-m", "simulators"]
@@ -311,19 +313,9 @@ def test_a_broker_that_only_speaks_311_is_spoken_to_in_311(
 ) -> None:
     """The NATS server speaks MQTT 3.1.1 and refuses 5; it is a dependency, so it is always there."""
     port = free_port()
-    config = tmp_path / "nats.conf"
-    config.write_text(
-        f'server_name: test\nhost: 127.0.0.1\nport: -1\njetstream {{ store_dir: "{tmp_path}" }}\n'
-        f"mqtt {{ host: 127.0.0.1, port: {port} }}\n"
-    )
-    server = subprocess.Popen(
-        [str(Path(sys.executable).parent / "nats-server"), "-c", str(config)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
+    with nats_server(tmp_path, port) as url:
         until(lambda: answers(port), what="nats-server listens")
-        process = simulate("--devices", "3", "--kinds", "pump", "--rate", "5", "--broker", f"mqtt://127.0.0.1:{port}")
+        process = simulate("--devices", "3", "--kinds", "pump", "--rate", "5", "--broker", url)
         assert process.stdout is not None
         assert "(MQTT 3.1.1)" in process.stdout.readline()
         watcher = watch(port)
@@ -336,6 +328,3 @@ def test_a_broker_that_only_speaks_311_is_spoken_to_in_311(
         assert process.returncode == 0
         until(lambda: watcher.last("pump-02/status") == "offline", what="the farewell")
         watcher.close()
-    finally:
-        server.terminate()
-        server.wait(timeout=10)

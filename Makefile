@@ -5,13 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test lint format unit integration e2e config bench clean
+.PHONY: help demo test lint format unit integration e2e pictures coverage config bench clean
 
 help:
 	@echo "make demo    bridge, broker and 50 simulated devices; prints the address of the page"
 	@echo "make test    everything that CI checks: lint, types, unit, real broker, real browser"
 	@echo "make lint    ruff and mypy    make format    let ruff mend what it can"
-	@echo "make unit | integration | e2e    one kind of test    make clean    remove what was made here"
+	@echo "make unit | integration | e2e    one kind of test    make coverage    of the unit tests"
+	@echo "make bench   the figures in README    make pictures    its pictures    make clean    remove what was made here"
 
 demo: $(VENV)/.installed
 	$(BIN)/fleetwire demo
@@ -35,6 +36,15 @@ format: $(VENV)/.installed-test
 unit integration e2e: $(VENV)/.installed-test
 	.ci/install-tools
 	$(PYTEST) tests/$@
+
+# The README's pictures come from the browser tests.
+pictures: e2e
+	cp artifacts/fleet-1440-light.png docs/images/fleet.png
+	cp artifacts/device-1440-dark.png docs/images/device.png
+
+coverage: $(VENV)/.installed-test
+	$(BIN)/coverage run -m pytest tests/unit
+	$(BIN)/coverage report
 
 # config/fleetwire.toml is generated from bridge/settings.py.
 config: $(VENV)/.installed

@@ -15,7 +15,6 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple, assert_never
-from uuid import uuid4
 
 import msgspec
 
@@ -256,7 +255,7 @@ class Pipeline:
             if known is None and (source is None or source.status.state != "connected"):
                 raise ProtocolError("broker_unavailable", "not connected to the broker; nothing was sent")
             command, is_new = self.commands.accept(
-                device, command_id or uuid4().hex, name, args, ttl_ms=ttl_ms, sent_by=sent_by, now_us=now_us
+                device, command_id, name, args, ttl_ms=ttl_ms, sent_by=sent_by, now_us=now_us
             )
         except ProtocolError:
             self.counters.commands_refused += 1

@@ -161,9 +161,7 @@ class Fleet:
         del self.devices[device.device_id]
         self.builder.drop({series.series_id for series in device.series.values()})
         for series in device.series.values():
-            del self.series[series.series_id]
-            self.latest.forget(series.series_id)
-            self._changed_series.pop(series, None)
+            self._forget_series(series)
         self._changed_devices.pop(device, None)
         self._removed.append(device.device_id)
 
@@ -254,12 +252,21 @@ class Fleet:
         if len(device.series) >= self._limits.max_metrics_per_device:
             self._counters.reject(Reason.TOO_MANY_METRICS)
             return None
+        return self._new_series(device, metric)
+
+    def _new_series(self, device: Device, metric: str) -> Series:
         series = Series(self._next_series_id, device, metric)
         self._next_series_id += 1
         self.latest.reserve(series.series_id)
         device.series[metric] = self.series[series.series_id] = series
         self._changed_series[series] = None
         return series
+
+    def _forget_series(self, series: Series) -> None:
+        """Its device, which may have a successor for it, is the caller's business."""
+        del self.series[series.series_id]
+        self.latest.forget(series.series_id)
+        self._changed_series.pop(series, None)
 
     def _describe_metrics(self, device: Device, metrics: dict[str, MetricInfo]) -> None:
         for metric, info in metrics.items():
@@ -279,15 +286,9 @@ class Fleet:
         """
         for _ in range(self.builder.drop({old.series_id})):
             self._counters.reject(Reason.KIND_CHANGED)
-        self._changed_series.pop(old, None)
-        self.latest.forget(old.series_id)
-        del self.series[old.series_id]
-        series = Series(self._next_series_id, old.device, old.metric)
-        self._next_series_id += 1
-        self.latest.reserve(series.series_id)
+        self._forget_series(old)
+        series = self._new_series(old.device, old.metric)
         series.take_over(old)
-        old.device.series[old.metric] = self.series[series.series_id] = series
-        self._changed_series[series] = None
         return series
 
     def _observe_retained(self, device: Device, readings: Readings, received_us: int) -> None:

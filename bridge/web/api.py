@@ -8,8 +8,10 @@ from uuid import uuid4
 import msgspec
 from aiohttp import web
 
+from bridge.core.commands import ENDED
 from bridge.errors import ProtocolError
 from bridge.live.messages import Id, Text
+from bridge.web.counters import CONTENT_TYPE
 from bridge.web.responses import json_response
 
 if TYPE_CHECKING:
@@ -74,12 +76,11 @@ class Api:
         )
         if wait_s > 0:
             record = await self._operations.wait_for_command(record["id"], wait_s)
-        ended = record["state"] in ("succeeded", "failed", "timed_out")
-        return json_response(record, 200 if ended else 202)
+        return json_response(record, 200 if record["state"] in ENDED else 202)
 
     async def metrics(self, _request: web.Request) -> web.Response:
         page = self._server.metrics_page.render()
-        return web.Response(body=page, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+        return web.Response(body=page, headers={"Content-Type": CONTENT_TYPE})
 
     async def healthz(self, request: web.Request) -> web.Response:
         problems = self._operations.problems()

@@ -160,7 +160,13 @@ class App:
             counters,
         )
         recent = RecentLog(live.recent_bytes, live.recent_seconds)
-        limits = LiveLimits(live.ring_bytes, int(live.ring_seconds * 1e6), live.max_subscriptions)
+        limits = LiveLimits(
+            live.ring_bytes,
+            int(live.ring_seconds * 1e6),
+            live.max_subscriptions,
+            live.max_selections,
+            settings.web.client_buffer_bytes,
+        )
         return Pipeline(
             default_registry(fleet_settings.max_payload_bytes),
             fleet,

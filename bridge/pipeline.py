@@ -21,6 +21,7 @@ import msgspec
 from bridge.conventions.registry import Registry
 from bridge.core.commands import Command, Commands, State
 from bridge.core.counters import Counters
+from bridge.core.delays import Delays
 from bridge.core.fleet import Fleet
 from bridge.core.frame import split_by_span
 from bridge.core.model import (
@@ -37,6 +38,7 @@ from bridge.core.model import (
     Removed,
     SignOfLife,
 )
+from bridge.core.pacing import Pacer
 from bridge.core.recent import RecentLog
 from bridge.core.series import Device
 from bridge.errors import DeliveryUnknown, ProtocolError, PublishFailed
@@ -85,12 +87,16 @@ class Pipeline:
         self._timing = timing
         self._flush_handle: asyncio.Handle | None = None
         self._fleet_handle: asyncio.TimerHandle | None = None
-        self._flushed_us = 0
+        self._pacer = Pacer(timing.flush_interval_us)
+        self._delays = Delays()
+        self._oldest_us = 0  # when the first message since the last flush arrived
+        self._flushed_messages = 0
         self._fleet_flushed_us = 0
         self._stats_us = 0
         self._emitted = 0
         self._unacknowledged: list[tuple[Source, tuple[int, int]]] = []
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}  # for the end of a command, by its id
+        hub.stats = self.stats
 
     def listener(self, source: Source) -> _Listener:
         """What to hand to `source.start`: messages and status of that source."""
@@ -172,12 +178,10 @@ class Pipeline:
 
     def _schedule_flush(self, now_us: int) -> None:
         loop = asyncio.get_running_loop()
-        wait_us = self._flushed_us + self._timing.flush_interval_us - now_us
-        if wait_us <= 0 or wait_us > self._timing.flush_interval_us:  # the latter: the clock was set back
-            # Quiet until now: as soon as the messages that arrived with this one are read.
-            self._flush_handle = loop.call_soon(self.flush)
-        else:
-            self._flush_handle = loop.call_later(wait_us / 1e6, self.flush)
+        self._oldest_us = now_us
+        wait_us = self._pacer.wait_us(now_us)
+        # At once means: as soon as the messages that arrived with this one are read.
+        self._flush_handle = loop.call_later(wait_us / 1e6, self.flush) if wait_us else loop.call_soon(self.flush)
 
     def flush(self) -> None:
         """Send what has come together, and acknowledge it."""
@@ -185,7 +189,7 @@ class Pipeline:
             self._flush_handle.cancel()
             self._flush_handle = None
         now_us = self._clock()
-        self._flushed_us = now_us
+        writes = 0
         batch = self.fleet.take_batch(now_us)
         changes = self.fleet.take_changes()
         if changes:
@@ -193,9 +197,14 @@ class Pipeline:
         if batch is not None:
             self._recent.append(batch)
             for part in split_by_span(batch):
-                self.hub.publish_readings(part, now_us)
+                writes += self.hub.publish_readings(part, now_us)
             if self._fleet_handle is None:
                 self._schedule_fleet(now_us)
+            if self._oldest_us:
+                self._delays.add(self._clock() - self._oldest_us, now_us)
+        self._oldest_us = 0
+        self._pacer.sent(self.counters.received - self._flushed_messages, writes)
+        self._flushed_messages = self.counters.received
         self._acknowledge()
 
     def _acknowledge(self) -> None:
@@ -325,28 +334,38 @@ class Pipeline:
         self.hub.tick(now_us)
         if not 0 <= now_us - self._stats_us < self._timing.stats_interval_us:
             self._stats_us = now_us
-            self.hub.broadcast(json_packet("stats", time_ms=now_us // 1000, **self.stats()))
+            self.hub.publish_stats(now_us)
 
     def on_status(self, status: SourceStatus) -> None:
         """A source connected or lost its broker."""
+        before = self.statuses.get(status.name)
         self.statuses[status.name] = status
-        log.info(
-            "%s: %s %s %s%s",
-            status.name,
-            status.state,
-            status.address,
-            status.protocol,
-            f" ({status.detail})" if status.detail else "",
-        )
+        if before is not None and msgspec.structs.replace(before, dropped=status.dropped) == status:
+            if status.dropped:
+                log.warning("%s: the broker has dropped %d messages for its clients", status.name, status.dropped)
+        else:
+            log.info(
+                "%s: %s %s %s%s",
+                status.name,
+                status.state,
+                status.address,
+                status.protocol,
+                f" ({status.detail})" if status.detail else "",
+            )
         self.hub.broadcast(json_packet("source", **source_as_dict(status)))
 
     def stats(self) -> dict[str, Any]:
         """All counters, and the sizes of things."""
+        median, slow = self._delays.quantiles_ms((0.5, 0.99), self._clock())
+        dropped = [status.dropped for status in self.statuses.values() if status.dropped is not None]
         return {
             **self.counters.as_dict(),
             "devices": len(self.fleet.devices),
             "series": len(self.fleet.series),
             "operators": len(self.hub.sessions),
+            "delay_p50_ms": median,
+            "delay_p99_ms": slow,
+            "broker_dropped": sum(dropped) if dropped else None,
         }
 
     def welcome(self) -> dict[str, Any]:
@@ -384,6 +403,9 @@ class _Listener:
         except Exception:
             self._counters.source_errors += 1
             raise  # the source logs it, and acknowledges the message so that it cannot block those behind it
+
+    def on_shed(self, count: int) -> None:
+        self._counters.shed += count
 
 
 def source_as_dict(status: SourceStatus) -> dict[str, Any]:

@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 
 STOP_S = 5.0  # from the signal to the exit; what has not stopped by then is cut off
 EXIT_FORCED = 1
+# Sockets and files we want to be allowed: 1,000 dashboards, as many pages that load, and room for a stampede. The usual
+# soft limit of 1,024 is from a time of select(), and any process may raise it up to the hard one.
+DESCRIPTORS_WANTED = 8_192
 
 
 def run(
@@ -29,8 +32,20 @@ def run(
     logging.basicConfig(
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
+    _raise_descriptor_limit()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_run(settings, demo_devices, open_browser, duration_s))
+
+
+def _raise_descriptor_limit() -> None:
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS_WANTED if hard == resource.RLIM_INFINITY else min(DESCRIPTORS_WANTED, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def free_port_unless(preferred: int) -> int:

@@ -70,19 +70,32 @@ class WebSettings(Section):
         65_536, ge=1024, description="Largest WebSocket message from a dashboard; commands are far smaller."
     )
     auth_timeout_s: float = Field(5.0, gt=0, description="Time to authenticate a WebSocket before it is closed (4502).")
+    lag_bytes: int = Field(
+        262_144, ge=16_384, description="Unsent bytes from which a dashboard gets merged readings until it has read."
+    )
     client_buffer_bytes: int = Field(
         1_000_000, ge=65_536, description="Unsent bytes per dashboard before it is closed as too slow (4008)."
     )
     write_timeout_s: float = Field(
         10.0, gt=0, description="How long a dashboard may read nothing at all before it is closed (4008)."
     )
-    silence_timeout_s: float = Field(
-        40.0,
-        gt=0,
-        description="How long a dashboard that pings (the page does, every 10 s) may say nothing before 4012.",
+    ping_interval_s: float = Field(
+        25.0, gt=0, description="A dashboard that has been silent for this long is asked whether it is there."
     )
+    pong_timeout_s: float = Field(8.0, gt=0, description="Time to answer that before it is closed (4012).")
     max_connections: int = Field(
         1_000, ge=1, description="WebSockets open at once; one more gets 503 with Retry-After."
+    )
+    max_connections_per_address: int = Field(
+        500,
+        ge=1,
+        description="Of which from one address (an IPv6 /64 is one). Behind a proxy all share its address: raise it.",
+    )
+    max_new_connections_per_s: int = Field(
+        200, ge=1, description="WebSockets begun in a second; one more gets 503, so that a stampede spreads out."
+    )
+    header_timeout_s: float = Field(
+        10.0, gt=0, description="Time for the headers, or the body, of a request before its connection is cut."
     )
 
 
@@ -117,6 +130,11 @@ class MqttSettings(Section):
         ge=1,
         le=65_535,
         description="QoS 1 messages the broker may send ahead of our acknowledgements.",
+    )
+    backlog_bytes: int = Field(
+        8_000_000,
+        ge=262_144,
+        description="Unread messages kept when they come faster than we can take; the oldest QoS 0 go first, counted.",
     )
     connect_timeout_s: float = Field(10.0, gt=0, description="Time for TCP, TLS and CONNACK together.")
     reconnect_min_s: float = Field(0.5, gt=0, description="Shortest pause before a reconnect (full jitter).")
@@ -216,6 +234,9 @@ class LiveSettings(Section):
     )
     recent_seconds: float = Field(900.0, gt=0, description="Age after which a reading leaves that memory (15 min).")
     max_subscriptions: int = Field(64, ge=1, description="Channels one dashboard may follow at once.")
+    max_selections: int = Field(
+        200, ge=1, description="Different lists of devices or series followed at once; each costs time every batch."
+    )
 
 
 class CommandSettings(Section):

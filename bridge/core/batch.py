@@ -19,10 +19,14 @@ class Batch(NamedTuple):
     series_ids: NDArray[np.uint32]
     times_us: NDArray[np.int64]
     values: NDArray[np.float64]
-    server_time_us: int  # when the bridge received the last of them
+    server_time_us: int  # when the bridge put them together
 
     def __len__(self) -> int:
         return len(self.series_ids)
+
+    @staticmethod
+    def empty(server_time_us: int) -> Batch:
+        return make_batch([], [], [], server_time_us)
 
     def select(self, mask: NDArray[np.bool_]) -> Batch:
         """The readings for which `mask` is true."""

@@ -29,11 +29,18 @@ class Counters:
         "conflated": "readings merged into a newer one of their series on the fleet channel",
         "resumed": "dashboards that came back and got exactly what they had missed",
         "not_resumed": "dashboards that came back too late and got a snapshot instead",
-        "closed_slow": "dashboards closed because they did not read",
+        "lagged": "times a dashboard fell behind and got merged readings until it had caught up",
+        "merged": "readings merged into others of their series for dashboards that fell behind",
+        "dropped": "messages that a dashboard did not even get merged: it fell too far behind and got a snapshot",
+        "closed_slow": "connections closed because the other side did not read",
         "closed_silent": "dashboards closed because they went silent",
-        "refused": "connections refused (limit, token, origin, host)",
+        "closed_unauthenticated": "connections closed because no token came in time",
+        "closed_headers": "connections cut because their request did not come in time",
+        "turned_away": "connections refused because there were too many (503, or closed at once)",
+        "refused": "connections refused (token, origin, host)",
         "commands": "commands accepted",
         "commands_refused": "commands refused before they were sent",
+        "shed": "QoS 0 messages dropped, the oldest first, because they came faster than we can take them",
         "source_errors": "device messages that made our own code fail (a defect: see the log)",
     }
 
@@ -60,11 +67,18 @@ class Counters:
     conflated: int
     resumed: int
     not_resumed: int
+    lagged: int
+    merged: int
+    dropped: int
     closed_slow: int
     closed_silent: int
+    closed_unauthenticated: int
+    closed_headers: int
+    turned_away: int
     refused: int
     commands: int
     commands_refused: int
+    shed: int
     source_errors: int
 
     def reject(self, reason: Reason) -> None:

@@ -6,7 +6,6 @@ changed, until somebody takes them. Pure: time comes in as `now_us`.
 
 from __future__ import annotations
 
-import heapq
 from typing import NamedTuple
 
 from bridge.core.batch import Batch, BatchBuilder
@@ -23,6 +22,7 @@ from bridge.core.model import (
     Value,
 )
 from bridge.core.series import MAX_SAFE_INTEGER, Device, Latest, Series
+from bridge.core.silence import SilenceWatch
 
 # Weight of the newest gap in the running mean of a device's interval: about the last ten messages count.
 _INTERVAL_WEIGHT = 0.1
@@ -67,9 +67,7 @@ class Fleet:
         self._changed_devices: dict[Device, None] = {}
         self._changed_series: dict[Series, None] = {}
         self._removed: list[str] = []
-        # (when to look again, tie-breaker, device): each device at most once, so that a tick costs next to nothing.
-        self._silence: list[tuple[int, int, Device]] = []
-        self._silence_no = 0
+        self._silence = SilenceWatch()
 
     # ----- observations -----------------------------------------------------------------------------------
 
@@ -186,8 +184,7 @@ class Fleet:
 
     def tick(self, now_us: int) -> None:
         """Mark the devices that have been silent for too long. Call it about once a second."""
-        while self._silence and self._silence[0][0] <= now_us:
-            _, _, device = heapq.heappop(self._silence)
+        for device in self._silence.take(now_us):
             device.is_watched = False
             if device.availability is not Availability.ONLINE or self.devices.get(device.device_id) is not device:
                 continue  # watched again when it comes back
@@ -231,9 +228,8 @@ class Fleet:
         if device.is_watched or device.availability is not Availability.ONLINE:
             return
         device.is_watched = True
-        self._silence_no += 1
         look_us = min(self._silent_after(device), now_us + self._limits.stale_min_us)
-        heapq.heappush(self._silence, (max(look_us, now_us + 1), self._silence_no, device))
+        self._silence.add(device, max(look_us, now_us + 1))
 
     def _add_device(self, convention: str, native_id: str, source: str, now_us: int) -> Device | None:
         if len(self.devices) >= self._limits.max_devices:

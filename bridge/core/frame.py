@@ -22,6 +22,7 @@ VERSION = 1
 
 KIND_READINGS = 1
 KIND_RECENT = 2  # the recent past that follows a snapshot; does not advance the channel's offset
+KIND_MERGED = 3  # what a slow reader missed, merged; takes it to the frame's offset in one step
 
 MAX_SPAN_US = 2**32 - 1  # dt_us is a u32: 71 minutes
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from bridge.live.merge import Lag
 from bridge.live.messages import Packet
 
 if TYPE_CHECKING:
+    from bridge.live.selection import Selection
     from bridge.live.session import Session
+    from bridge.live.snapshots import CatchUp
 
 
 class Entry:
     """One message of a channel. A frame has two forms; the text form is made when somebody first needs it."""
 
-    __slots__ = ("_make_text", "_text", "binary", "offset", "time_us")
+    __slots__ = ("_make_text", "_text", "binary", "device_ids", "offset", "series_ids", "time_us")
 
     def __init__(
         self,
@@ -25,10 +28,14 @@ class Entry:
         binary: Packet | None = None,
         make_text: Callable[[], Packet] | None = None,
         text: Packet | None = None,
+        device_ids: Iterable[str] = (),
+        series_ids: Iterable[int] = (),
     ) -> None:
         self.offset = offset
         self.time_us = time_us
         self.binary = binary
+        self.device_ids = device_ids  # which devices and series it is about, if it is no frame
+        self.series_ids = series_ids
         self._make_text = make_text
         self._text = text
 
@@ -53,34 +60,53 @@ class Entry:
 class Channel:
     """Numbers its messages without gaps, from `offset` + 1. The ring is bounded in bytes and in seconds."""
 
-    def __init__(self, name: str, number: int, epoch: str, ring_bytes: int, ring_us: int, offset: int = 0) -> None:
+    def __init__(
+        self,
+        name: str,
+        number: int,
+        epoch: str,
+        ring_bytes: int,
+        ring_us: int,
+        offset: int = 0,
+        *,
+        selection: Selection | None = None,
+        max_lag_bytes: int = 1_000_000,
+    ) -> None:
         self.name = name
         self.number = number
         self.epoch = epoch
         self.offset = offset
+        self.selection = selection  # what of the readings belongs here; None: whatever is published
         self.followers: dict[Session, None] = {}
+        self.laggards: dict[Session, Lag] = {}  # get no messages until they have read what they were sent
         self.idle_since_us: int | None = None  # when the last follower left
-        # Made for the offset they were made at, and shared by all who subscribe while it lasts.
-        self.snapshot_cache: tuple[int, bytes] | None = None
-        self.recent_cache: dict[bool, tuple[int, Packet | None]] = {}
+        self.catch_ups: dict[bool, CatchUp] = {}  # by form (binary): what newcomers get, shared by all who come
         self._ring: deque[Entry] = deque()
         self._ring_bytes = ring_bytes
         self._ring_us = ring_us
+        self._max_lag_bytes = max_lag_bytes
         self._bytes = 0
 
     def publish_frame(
         self, make_binary: Callable[[int], bytes], make_text: Callable[[int], Packet], now_us: int
     ) -> int:
         """Number a frame of readings, remember it, hand it to every follower; returns how many there were."""
-        self.offset += 1
-        offset = self.offset
+        offset = self.offset + 1
         binary = Packet(make_binary(offset), is_text=False)
         return self._publish(Entry(offset, now_us, binary=binary, make_text=lambda: make_text(offset)))
 
-    def publish_event(self, make_text: Callable[[int], Packet], now_us: int) -> int:
-        """The same for a JSON message."""
-        self.offset += 1
-        return self._publish(Entry(self.offset, now_us, text=make_text(self.offset)))
+    def publish_event(
+        self,
+        make_text: Callable[[int], Packet],
+        now_us: int,
+        *,
+        device_ids: Iterable[str] = (),
+        series_ids: Iterable[int] = (),
+    ) -> int:
+        """The same for a JSON message, about these devices or series."""
+        offset = self.offset + 1
+        text = make_text(offset)
+        return self._publish(Entry(offset, now_us, text=text, device_ids=device_ids, series_ids=series_ids))
 
     def missed(self, epoch: str | None, offset: int | None) -> list[Entry] | None:
         """Everything after `offset`, or None when that cannot be told in full."""
@@ -93,11 +119,14 @@ class Channel:
         return [self._ring[i] for i in range(offset + 1 - oldest, len(self._ring))]
 
     def _publish(self, entry: Entry) -> int:
+        self.offset = entry.offset
         self._ring.append(entry)
         self._bytes += entry.size
         horizon = entry.time_us - self._ring_us
         while self._ring and (self._bytes > self._ring_bytes or self._ring[0].time_us < horizon):
             self._bytes -= self._ring.popleft().size
-        for session in self.followers:
-            session.send(entry.packet(binary=session.binary))
+        full = [session for session in self.followers if not session.offer(entry.packet(binary=session.binary))]
+        for session in full:
+            del self.followers[session]
+            self.laggards[session] = Lag(entry.offset - 1, self._max_lag_bytes)
         return len(self.followers)

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import msgspec
-import numpy as np
 
 from bridge.core.batch import Batch
 from bridge.core.counters import Counters
 from bridge.core.fleet import Changes, Fleet
-from bridge.core.frame import KIND_READINGS, KIND_RECENT, encode_frame
+from bridge.core.frame import KIND_MERGED, KIND_READINGS, MAX_SPAN_US, encode_frame
 from bridge.core.recent import RecentLog
+from bridge.core.series import Series
 from bridge.errors import ProtocolError
 from bridge.live.channel import Channel
-from bridge.live.messages import Packet, Subscribe, json_packet
+from bridge.live.merge import Lag
+from bridge.live.messages import DEVICE, FLEET, LOG, STATS, Packet, Subscribe, json_packet
+from bridge.live.selection import Selection
 from bridge.live.session import Session
-
-FLEET, LOG, DEVICE = "fleet", "log", "device/"
+from bridge.live.snapshots import Snapshots, head_of
+from bridge.live.watch import Watch
 
 NOTES_KEPT = 50  # what a newcomer needs to follow the conversation, no archive
 COMMANDS_IN_WELCOME = 50  # likewise
-RECENT_POINTS_FLEET = 60  # a sparkline is some 120 pixels wide
-RECENT_POINTS_DEVICE = 2_000  # a chart is some 1,000 pixels wide, and keeps two points a pixel
-RECENT_POINTS_TOTAL = 60_000  # 1 MB: a fleet of thousands gets shorter sparklines rather than a slow start
+MAX_IDLE_CHANNELS = 1_000  # device channels kept for who may come back; one client must not open as many as it likes
 
 
 class LiveLimits(NamedTuple):
@@ -34,27 +34,34 @@ class LiveLimits(NamedTuple):
     ring_bytes: int = 8_000_000
     ring_us: int = 60_000_000
     max_subscriptions: int = 64
+    max_selections: int = 200
+    max_lag_bytes: int = 1_000_000  # merged readings kept for one slow dashboard on one channel
 
 
 class Hub:
-    """The live plane. Pure but for the sessions' `send`: time comes in as `now_us`."""
+    """The live plane. Pure but for the sessions' outlets: time comes in as `now_us`."""
 
     def __init__(self, epoch: str, fleet: Fleet, recent: RecentLog, counters: Counters, limits: LiveLimits) -> None:
         self.epoch = epoch
         self.max_subscriptions = limits.max_subscriptions
         self.sessions: dict[Session, None] = {}
         self.notes: deque[dict[str, Any]] = deque(maxlen=NOTES_KEPT)
+        self.stats: Callable[[], dict[str, Any]] = counters.as_dict  # the pipeline knows more, and puts itself here
         self._fleet = fleet
-        self._recent = recent
         self._counters = counters
         self._limits = limits
+        self._snapshots = Snapshots(fleet, recent)
+        self._watch = Watch()
         self._channels: dict[str, Channel] = {}
+        self._device_channels: dict[int, Channel] = {}  # by number
+        self._selections: dict[str, Channel] = {}
         self._next_channel_no = 0
         self._first_offset = 0  # of channels opened from now on: above those of all that were closed
         self._note_no = 0
         self._operators_told = 0
         self.fleet_channel = self._open(FLEET)
         self.log_channel = self._open(LOG)
+        self.stats_channel = self._open(STATS)
 
     # ----- sessions ---------------------------------------------------------------------------------------
 
@@ -77,62 +84,64 @@ class Hub:
         self.broadcast(json_packet("note", **note))
 
     def tick(self, now_us: int) -> None:
-        """Tell who is here, if that changed, and close device channels that nobody followed for a while."""
+        """Serve those who fell behind, tell who is here if that changed, close what nobody followed for long."""
         if len(self.sessions) != self._operators_told:
             # Told at the tick, not at each join: a thousand dashboards that return at once would be a million messages.
             self._operators_told = len(self.sessions)
             self.broadcast(json_packet("presence", operators=self._operators_told))
         for channel in list(self._channels.values()):
+            if channel.laggards:
+                self._serve_laggards(channel, now_us)
             idle = channel.idle_since_us
-            if idle is not None and now_us - idle > self._limits.ring_us and channel.name.startswith(DEVICE):
-                del self._channels[channel.name]
-                # Opened again it must not count through offsets that its followers of before remember.
-                self._first_offset = max(self._first_offset, channel.offset + 1)
+            if idle is not None and now_us - idle > self._limits.ring_us:
+                self._close(channel)
 
     # ----- channels ---------------------------------------------------------------------------------------
 
-    def channel(self, name: str, now_us: int) -> Channel:
-        """The channel of that name, opened if need be.
+    def channel(self, request: Subscribe, now_us: int) -> Channel:
+        """The channel that is asked for, opened if need be.
 
         Raises:
-            ProtocolError: `unknown_channel` or `unknown_device`.
+            ProtocolError: `unknown_channel`, `unknown_device`, `invalid_message` or `too_many_subscriptions`.
         """
+        name = request.channel
+        if request.devices is not None or request.series is not None:
+            return self._selected(request, now_us)
         channel = self._channels.get(name)
-        if channel is not None:
+        if channel is not None and channel.selection is None:
             return channel
         if not name.startswith(DEVICE):
             raise ProtocolError("unknown_channel", f"there is no channel {name[:100]!r}")
-        if name.removeprefix(DEVICE) not in self._fleet.devices:
+        device = self._fleet.devices.get(name.removeprefix(DEVICE))
+        if device is None:
             raise ProtocolError("unknown_device", f"there is no device {name.removeprefix(DEVICE)[:100]!r}")
+        self._make_room(self._device_channels.values(), MAX_IDLE_CHANNELS)
         channel = self._open(name)
         channel.idle_since_us = now_us
+        self._device_channels[channel.number] = channel
+        self._watch.add(device.series.values(), channel.number)
         return channel
+
+    def follow(self, channel: Channel, session: Session) -> None:
+        channel.followers[session] = None
+        channel.idle_since_us = None
 
     def leave(self, channel: Channel, session: Session, now_us: int) -> None:
         channel.followers.pop(session, None)
-        if not channel.followers:
+        channel.laggards.pop(session, None)
+        if not channel.followers and not channel.laggards and self._may_close(channel):
             channel.idle_since_us = now_us
 
     def catch_up(self, channel: Channel, request: Subscribe, *, binary: bool, now_us: int) -> list[Packet]:
         """What a new follower needs before the live messages: the missed ones, or the whole state."""
-        head = {
-            "id": request.id,
-            "channel": channel.name,
-            "channel_no": channel.number,
-            "epoch": channel.epoch,
-            "offset": channel.offset,
-        }
         missed = channel.missed(request.epoch, request.offset)
         if missed is not None:
             self._counters.resumed += 1
-            resumed = json_packet("snapshot", **{**head, "offset": request.offset, "recovered": True})
-            return [resumed, *(entry.packet(binary=binary) for entry in missed)]
+            head = {"id": request.id, **head_of(channel), "offset": request.offset}
+            return [json_packet("snapshot", **head, recovered=True), *(e.packet(binary=binary) for e in missed)]
         if request.offset is not None:
             self._counters.not_resumed += 1
-        prefix = msgspec.json.encode({"type": "snapshot", **head, "recovered": False})
-        packets = [Packet(prefix[:-1] + b"," + self._snapshot_body(channel))]
-        recent = self._recent_packet(channel, binary=binary, now_us=now_us)
-        return packets if recent is None else [*packets, recent]
+        return self._snapshot(channel, request.id, binary=binary, now_us=now_us)
 
     # ----- publishing -------------------------------------------------------------------------------------
 
@@ -141,60 +150,192 @@ class Hub:
         both = (self.fleet_channel, self.log_channel)
         for device_id in changes.removed:
             gone = {"device_id": device_id, "removed": True}
-            self._event((*both, *self._watched(device_id)), now_us, "device", device=gone)
+            watching = self._watching(device_id)
+            self._event((*both, *self._selecting(device_id), *watching), now_us, "device", [device_id], device=gone)
         for device in changes.devices:
-            self._event(both, now_us, "device", device=device.summary())
-            self._event(self._watched(device.device_id), now_us, "device", device=device.detail())
+            name = device.device_id
+            self._event((*both, *self._selecting(name)), now_us, "device", [name], device=device.summary())
+            watching = self._watching(name)
+            if watching:
+                self._event(watching, now_us, "device", [name], device=device.detail())
         if changes.series:
-            by_device: dict[str, list[Any]] = {}
-            for series in changes.series:
-                told = self._fleet.latest.describe(series, texts_from=series.texts_told)
-                series.texts_told = len(series.texts)
-                by_device.setdefault(series.device.device_id, []).append(told)
-            self._event(both, now_us, "series", series=[told for group in by_device.values() for told in group])
-            for device_id, group in by_device.items():
-                self._event(self._watched(device_id), now_us, "series", series=group)
+            self._publish_series(changes.series, now_us)
 
-    def publish_readings(self, batch: Batch, now_us: int) -> None:
-        """A batch at full rate: to `log`, and to the devices that somebody watches."""
-        self._frame(self.log_channel, batch, now_us)
-        for name, channel in self._channels.items():
-            if not name.startswith(DEVICE):
-                continue
-            device = self._fleet.devices.get(name.removeprefix(DEVICE))
-            if device is None or not device.series:
-                continue
-            ids = np.fromiter((series.series_id for series in device.series.values()), dtype=np.uint32)
-            mine = batch.select(np.isin(batch.series_ids, ids))
-            if len(mine):
-                self._frame(channel, mine, now_us)
+    def publish_readings(self, batch: Batch, now_us: int) -> int:
+        """A batch at full rate: to `log`, and to the devices that somebody watches; how many writes that took."""
+        writes = self._frame(self.log_channel, batch, now_us) + self._frame_selections(LOG, batch, now_us)
+        for number, part in self._watch.split(batch):
+            channel = self._device_channels.get(number)
+            if channel is not None:  # else closed since, while its device was gone
+                writes += self._frame(channel, part, now_us)
+        return writes
 
-    def publish_fleet(self, batch: Batch, now_us: int) -> None:
-        """The conflated batch: the latest value of each series that changed."""
-        self._frame(self.fleet_channel, batch, now_us)
+    def publish_fleet(self, batch: Batch, now_us: int) -> int:
+        """The conflated batch: the latest value of each series that changed; how many writes that took."""
+        return self._frame(self.fleet_channel, batch, now_us) + self._frame_selections(FLEET, batch, now_us)
 
-    # ----- inner workings ---------------------------------------------------------------------------------
+    def publish_stats(self, now_us: int) -> None:
+        """What every hop counted, for those who follow `stats`."""
+        self._event((self.stats_channel,), now_us, "stats", time_ms=now_us // 1000, counters=self.stats())
 
-    def _open(self, name: str) -> Channel:
+    # ----- opening and closing ----------------------------------------------------------------------------
+
+    def _open(self, name: str, selection: Selection | None = None) -> Channel:
         self._next_channel_no += 1
-        channel = Channel(
+        limits = self._limits
+        channel = self._channels[name] = Channel(
             name,
             self._next_channel_no,
             self.epoch,
-            self._limits.ring_bytes,
-            self._limits.ring_us,
+            limits.ring_bytes,
+            limits.ring_us,
             self._first_offset,
+            selection=selection,
+            max_lag_bytes=limits.max_lag_bytes,
         )
-        self._channels[name] = channel
         return channel
 
-    def _watched(self, device_id: str) -> tuple[Channel, ...]:
+    def _selected(self, request: Subscribe, now_us: int) -> Channel:
+        if request.channel not in (FLEET, LOG):
+            raise ProtocolError("invalid_message", f"only {FLEET!r} and {LOG!r} can be narrowed")
+        if request.devices is not None and request.series is not None:
+            raise ProtocolError("invalid_message", "either devices or series, not both")
+        selection = Selection(request.devices, request.series, self._fleet)
+        name = f"{request.channel}#{selection.key}"
+        channel = self._channels.get(name)
+        if channel is None:
+            self._make_room(self._selections.values(), self._limits.max_selections)
+            if len(self._selections) >= self._limits.max_selections:
+                raise ProtocolError(
+                    "too_many_subscriptions", f"at most {self._limits.max_selections} different selections at once"
+                )
+            channel = self._selections[name] = self._open(name, selection)
+            channel.idle_since_us = now_us
+        return channel
+
+    def _may_close(self, channel: Channel) -> bool:
+        return channel.number in self._device_channels or channel.name in self._selections
+
+    def _make_room(self, channels: Iterable[Channel], limit: int) -> None:
+        """Close the one that has been idle for longest, if there are as many as there may be."""
+        idle = [channel for channel in channels if channel.idle_since_us is not None]
+        if len(idle) >= limit:
+            self._close(min(idle, key=lambda channel: channel.idle_since_us or 0))
+
+    def _close(self, channel: Channel) -> None:
+        del self._channels[channel.name]
+        self._selections.pop(channel.name, None)
+        if self._device_channels.pop(channel.number, None) is not None:
+            device = self._fleet.devices.get(channel.name.removeprefix(DEVICE))
+            self._watch.add(device.series.values() if device else (), 0)
+        # Opened again it must not count through offsets that its followers of before remember.
+        self._first_offset = max(self._first_offset, channel.offset + 1)
+
+    def _watching(self, device_id: str) -> tuple[Channel, ...]:
         channel = self._channels.get(DEVICE + device_id)
         return (channel,) if channel else ()
 
-    def _event(self, channels: Sequence[Channel], now_us: int, type_: str, **fields: Any) -> None:
-        if not channels:
-            return
+    def _selecting(self, device_id: str) -> list[Channel]:
+        return [c for c in self._selections.values() if c.selection and c.selection.has_device(device_id)]
+
+    # ----- slow readers -----------------------------------------------------------------------------------
+
+    def _serve_laggards(self, channel: Channel, now_us: int) -> None:
+        for session, lag in list(channel.laggards.items()):
+            before = lag.merged
+            lag.add(channel.missed(self.epoch, lag.offset))
+            if not lag.is_lost:
+                self._counters.merged += lag.merged - before
+            if not session.has_room():
+                continue
+            self._counters.lagged += 1
+            session.send_state(self._after_lag(channel, session, lag, now_us))
+            del channel.laggards[session]
+            channel.followers[session] = None
+
+    def _after_lag(self, channel: Channel, session: Session, lag: Lag, now_us: int) -> list[Packet]:
+        """What takes a session that has read its backlog to where the channel is."""
+        batch = lag.batch or Batch.empty(now_us)
+        if lag.is_lost or (len(batch) and int(batch.times_us.max() - batch.times_us.min()) > MAX_SPAN_US):
+            self._counters.dropped += channel.offset - lag.after
+            subscription = session.subscription(channel)
+            return self._snapshot(channel, subscription, binary=session.binary, now_us=now_us)
+        told = json_packet(
+            "lag",
+            channel=channel.name,
+            after=lag.after,
+            offset=lag.offset,
+            messages=lag.offset - lag.after,
+            conflated=lag.merged,
+            devices=[self._device_as_told(channel, device_id) for device_id in lag.device_ids],
+            series=[
+                self._fleet.latest.describe(self._fleet.series[series_id])
+                for series_id in lag.series_ids
+                if series_id in self._fleet.series
+            ],
+        )
+        if session.binary:
+            frame = encode_frame(batch, offset=lag.offset, channel_no=channel.number, kind=KIND_MERGED)
+            return [told, Packet(frame, is_text=False)]
+        rows = self._snapshots.rows(batch)
+        return [told, json_packet("readings", channel=channel.name, offset=lag.offset, merged=True, rows=rows)]
+
+    def _device_as_told(self, channel: Channel, device_id: str) -> dict[str, Any]:
+        device = self._fleet.devices.get(device_id)
+        if device is None:
+            return {"device_id": device_id, "removed": True}
+        return device.detail() if channel.name.startswith(DEVICE) else device.summary()
+
+    # ----- encoding ---------------------------------------------------------------------------------------
+
+    def _snapshot(self, channel: Channel, subscription: Any, *, binary: bool, now_us: int) -> list[Packet]:
+        if channel is self.stats_channel:
+            head = {"id": subscription, **head_of(channel), "offset": channel.offset}
+            return [json_packet("snapshot", **head, recovered=False, counters=self.stats())]
+        state = self._snapshots.of(channel, binary=binary, now_us=now_us)
+        since = channel.missed(self.epoch, state.offset)
+        assert since is not None
+        packets = [state.packet(channel, subscription)]
+        if state.recent is not None:
+            packets.append(state.recent)
+        return [*packets, *(entry.packet(binary=binary) for entry in since)]
+
+    def _publish_series(self, changed: list[Series], now_us: int) -> None:
+        told: dict[Series, Any] = {}
+        by_device: dict[str, list[Series]] = {}
+        for series in changed:
+            told[series] = self._fleet.latest.describe(series, texts_from=series.texts_told)
+            series.texts_told = len(series.texts)
+            by_device.setdefault(series.device.device_id, []).append(series)
+
+        def tell(channels: Iterable[Channel], some: Iterable[Series]) -> None:
+            about = [series.series_id for series in some]
+            self._event(channels, now_us, "series", (), about, series=[told[series] for series in some])
+
+        tell((self.fleet_channel, self.log_channel), told)
+        for channel in self._selections.values():
+            selection = channel.selection
+            assert selection is not None
+            strangers = {s.device: None for s in told if selection.has_series(s) and not selection.has_device(s.device.device_id)}
+            for device in strangers:  # a series on the list that is known from now on: its device first
+                self._event((channel,), now_us, "device", [device.device_id], device=device.summary())
+            mine = selection.take_in(told)
+            if mine:
+                tell((channel,), mine)
+        for device_id, group in by_device.items():
+            for channel in self._watching(device_id):
+                self._watch.add(group, channel.number)
+                tell((channel,), group)
+
+    def _event(
+        self,
+        channels: Iterable[Channel],
+        now_us: int,
+        type_: str,
+        device_ids: Iterable[str] = (),
+        series_ids: Iterable[int] = (),
+        **fields: Any,
+    ) -> None:
         body = msgspec.json.encode(fields)[1:]
 
         def make(channel: Channel) -> Callable[[int], Packet]:
@@ -202,61 +343,22 @@ class Hub:
             return lambda offset: Packet(msgspec.json.encode({**head, "offset": offset})[:-1] + b"," + body)
 
         for channel in channels:
-            channel.publish_event(make(channel), now_us)
+            channel.publish_event(make(channel), now_us, device_ids=device_ids, series_ids=series_ids)
 
-    def _frame(self, channel: Channel, batch: Batch, now_us: int) -> None:
-        channel.publish_frame(
+    def _frame_selections(self, base: str, batch: Batch, now_us: int) -> int:
+        writes = 0
+        for name, channel in self._selections.items():
+            if channel.selection is not None and name.startswith(base):
+                mine = channel.selection.pick(batch)
+                if len(mine):
+                    writes += self._frame(channel, mine, now_us)
+        return writes
+
+    def _frame(self, channel: Channel, batch: Batch, now_us: int) -> int:
+        return channel.publish_frame(
             lambda offset: encode_frame(batch, offset=offset, channel_no=channel.number, kind=KIND_READINGS),
-            lambda offset: json_packet("readings", channel=channel.name, offset=offset, rows=self._rows(batch)),
+            lambda offset: json_packet(
+                "readings", channel=channel.name, offset=offset, rows=self._snapshots.rows(batch)
+            ),
             now_us,
         )
-
-    def _rows(self, batch: Batch) -> list[list[Any]]:
-        series = self._fleet.series
-        return [
-            [sid, time_us // 1000, series[sid].decode(value)]
-            for sid, time_us, value in zip(
-                batch.series_ids.tolist(), batch.times_us.tolist(), batch.values.tolist(), strict=True
-            )
-            if sid in series  # its device may have been removed since
-        ]
-
-    def _snapshot_body(self, channel: Channel) -> bytes:
-        cached = channel.snapshot_cache
-        if cached is not None and cached[0] == channel.offset:
-            return cached[1]
-        latest = self._fleet.latest
-        if channel.name.startswith(DEVICE):
-            device = self._fleet.devices.get(channel.name.removeprefix(DEVICE))
-            devices = [device.detail()] if device else []
-            series = [latest.describe(s) for s in device.series.values()] if device else []
-        else:
-            devices = [device.summary() for device in self._fleet.devices.values()]
-            series = [latest.describe(s) for s in self._fleet.series.values()]
-        body = msgspec.json.encode({"devices": devices, "series": series})[1:]
-        channel.snapshot_cache = (channel.offset, body)
-        return body
-
-    def _recent_packet(self, channel: Channel, *, binary: bool, now_us: int) -> Packet | None:
-        if channel.name == LOG:
-            return None
-        cached = channel.recent_cache.get(binary)
-        if cached is not None and cached[0] == channel.offset:
-            return cached[1]
-        if channel is self.fleet_channel:
-            ids = np.fromiter(self._fleet.series, dtype=np.uint32)
-            points = max(2, min(RECENT_POINTS_FLEET, RECENT_POINTS_TOTAL // max(1, len(ids))))
-        else:
-            device = self._fleet.devices.get(channel.name.removeprefix(DEVICE))
-            members = device.series.values() if device else ()
-            ids = np.fromiter((series.series_id for series in members), dtype=np.uint32)
-            points = max(2, min(RECENT_POINTS_DEVICE, RECENT_POINTS_TOTAL // max(1, len(ids))))
-        batch = self._recent.select(ids, points, now_us)
-        packet = None
-        if batch is not None and binary:
-            frame = encode_frame(batch, offset=0, channel_no=channel.number, kind=KIND_RECENT)
-            packet = Packet(frame, is_text=False)
-        elif batch is not None:
-            packet = json_packet("recent", channel=channel.name, rows=self._rows(batch))
-        channel.recent_cache[binary] = (channel.offset, packet)
-        return packet

@@ -14,6 +14,8 @@ from bridge.errors import ProtocolError
 SUBPROTOCOL_BINARY = "fleetwire.v1"
 SUBPROTOCOL_JSON = "fleetwire.v1.json"
 
+FLEET, LOG, DEVICE, STATS = "fleet", "log", "device/", "stats"  # channels; DEVICE is a prefix
+
 CLOSE_SHUTTING_DOWN = 4001
 CLOSE_SLOW = 4008
 CLOSE_SILENT = 4012
@@ -59,6 +61,8 @@ class Subscribe(msgspec.Struct):
     channel: Text
     epoch: Annotated[str, msgspec.Meta(max_length=64)] | None = None
     offset: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    devices: list[Text] | None = None
+    series: list[int] | None = None
 
 
 class Unsubscribe(msgspec.Struct):
@@ -82,7 +86,11 @@ class Ping(msgspec.Struct):
     client_time_ms: float | None = None
 
 
-ClientMessage = Auth | Subscribe | Unsubscribe | RunCommand | WriteNote | Ping
+class Pong(msgspec.Struct):
+    """The answer to our own `ping`."""
+
+
+ClientMessage = Auth | Subscribe | Unsubscribe | RunCommand | WriteNote | Ping | Pong
 
 TYPES: dict[str, type[ClientMessage]] = {
     "auth": Auth,
@@ -91,6 +99,7 @@ TYPES: dict[str, type[ClientMessage]] = {
     "command": RunCommand,
     "note": WriteNote,
     "ping": Ping,
+    "pong": Pong,
 }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bridge.errors import ProtocolError
@@ -12,6 +11,7 @@ from bridge.live.messages import (
     Auth,
     Packet,
     Ping,
+    Pong,
     RunCommand,
     Subscribe,
     Unsubscribe,
@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 
 # What each role may say. Deny by default: a message type that is missing here is refused to everyone.
 ALLOWED: dict[str, frozenset[type]] = {
-    "viewer": frozenset({Subscribe, Unsubscribe, Ping}),
-    "operator": frozenset({Subscribe, Unsubscribe, Ping, RunCommand, WriteNote}),
+    "viewer": frozenset({Subscribe, Unsubscribe, Ping, Pong}),
+    "operator": frozenset({Subscribe, Unsubscribe, Ping, Pong, RunCommand, WriteNote}),
 }
 
 
@@ -49,6 +49,26 @@ class Operations(Protocol):
         ...
 
 
+class Outlet(Protocol):
+    """The way to one client. Nothing here ever waits."""
+
+    def send(self, packet: Packet) -> None:
+        """Hand a packet to the socket: answers, and what everybody has to know."""
+        ...
+
+    def send_state(self, packets: list[Packet]) -> None:
+        """The same for what takes the client to the present, which may be large."""
+        ...
+
+    def offer(self, packet: Packet) -> bool:
+        """The same for a message of a channel; False: not sent, the client has too much unread."""
+        ...
+
+    def has_room(self) -> bool:
+        """Whether the client has read nearly all that it was sent."""
+        ...
+
+
 class Session:
     """An authenticated dashboard or program."""
 
@@ -58,15 +78,18 @@ class Session:
         operations: Operations,
         session_id: str,
         role: str,
-        send: Callable[[Packet], None],
+        outlet: Outlet,
         *,
         binary: bool,
     ) -> None:
         self.session_id = session_id
         self.role = role
         self.binary = binary
-        self.has_pinged = False  # set by the first `ping`: from then on silence means that it is gone
-        self.send = send  # hands a packet to the socket; never waits
+        self.answers_pings = False  # set by its first `ping` or `pong`: from then on its socket's pong is not enough
+        self.send = outlet.send
+        self.send_state = outlet.send_state
+        self.offer = outlet.offer
+        self.has_room = outlet.has_room
         self._hub = hub
         self._operations = operations
         self._channels: dict[str | int, Channel] = {}
@@ -91,6 +114,14 @@ class Session:
             log.exception("session %s: a message could not be handled", self.session_id)
             return [error_packet("internal", "something went wrong on our side; it is in the log", ref)]
 
+    def subscription(self, channel: Channel) -> str | int:
+        """The id under which it follows the channel.
+
+        Raises:
+            StopIteration: it does not.
+        """
+        return next(id_ for id_, followed in self._channels.items() if followed is channel)
+
     def _may_speak(self, now_us: int) -> bool:
         """A token bucket: so much at once, then so much a second."""
         if self._counted_us:
@@ -110,8 +141,11 @@ class Session:
 
     def _handle(self, message: Any, now_us: int) -> list[Packet]:
         match message:
+            case Pong():
+                self.answers_pings = True
+                return []
             case Ping():
-                self.has_pinged = True
+                self.answers_pings = True
                 return [
                     json_packet(
                         "pong", id=message.id, client_time_ms=message.client_time_ms, server_time_ms=now_us / 1000
@@ -147,12 +181,11 @@ class Session:
             raise ProtocolError("id_reused", f"the id {message.id!r} is in use by another subscription")
         if len(self._channels) >= self._hub.max_subscriptions:
             raise ProtocolError("too_many_subscriptions", f"at most {self._hub.max_subscriptions} at once")
-        channel = self._hub.channel(message.channel, now_us)
+        channel = self._hub.channel(message, now_us)
         if channel in self._channels.values():
             raise ProtocolError("id_reused", f"this connection follows {message.channel!r} already")
         packets = self._hub.catch_up(channel, message, binary=self.binary, now_us=now_us)
         # From here on every new message of the channel is ours; nothing can come between, we do not wait anywhere.
         self._channels[message.id] = channel
-        channel.followers[self] = None
-        channel.idle_since_us = None
+        self._hub.follow(channel, self)
         return packets

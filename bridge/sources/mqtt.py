@@ -11,11 +11,15 @@ import logging
 import random
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from bridge.core.model import Message, Publish
 from bridge.errors import ConfigError, ConnectFailed, PublishFailed
 from bridge.settings import MqttSettings
 from bridge.sources.backoff import full_jitter
-from bridge.sources.mqtt_connection import Lost, MqttConnection, Version, VersionRefused
+from bridge.sources.mqtt_connection import Lost, MqttConnection, VersionRefused
+from bridge.sources.mqtt_dropped import DROPPED_TOPIC, BrokerDrops
+from bridge.sources.mqtt_subscribe import Version, contain_dropped
 from bridge.sources.mqtt_url import SETTING, BrokerUrl, parse_url
 from bridge.sources.source import Clock, Listener, SourceStatus
 
@@ -29,6 +33,9 @@ TAKEOVER_PAUSE_S = 5.0
 
 SUSPICIOUS_HANG_UPS = 2
 """Short connections in a row that the broker closed without a word, until we suspect a takeover."""
+
+DROPPED_INTERVAL_S = 5.0
+"""Pause before a change of the broker's own losses is told: people read it, and under overload it never rests."""
 
 ERROR_LOG_INTERVAL_S = 10.0
 """A listener that fails on every message is logged this often, and counted every time."""
@@ -72,6 +79,11 @@ class MqttSource:
         self._generation = 0
         self._retained_wanted = True  # until the first connection of this process has asked for them
         self._sessions: set[str] = set()  # addresses of brokers that keep, or should keep, a session of ours
+        # The broker's own losses. The user may want to see them as a reading; then we only listen in.
+        self._drops = BrokerDrops()
+        self._drops_are_asked_for = contain_dropped(settings.topics)
+        self._not_to_ask: set[str] = set()  # addresses of brokers that hang up when asked for their losses
+        self._drops_due: asyncio.TimerHandle | None = None
         self._connected_at = 0.0  # on the loop's clock
         self._status = SourceStatus(self.name, "disconnected", self._now_ms(), detail="not started")
         self.callback_errors = 0  # how often a listener raised
@@ -104,6 +116,9 @@ class MqttSource:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
             self._set_status("disconnected", None, "stopped")
+        if self._drops_due is not None:
+            self._drops_due.cancel()
+            self._drops_due = None
         self._listener = None
 
     async def _run(self) -> None:
@@ -157,7 +172,11 @@ class MqttSource:
                 connection = self._make_connection(url, "3.1.1")
                 connection.notices.append(f"fell back to MQTT 3.1.1 (asked for MQTT 5: {error.reason})")
                 await connection.open()
-            return await connection.ended
+            lost = await connection.ended
+            if connection.dropped_pending:
+                # Brokers may hang up on whoever asks for a topic with a dollar sign; not a second time.
+                self._not_to_ask.add(url.address)
+            return lost
         finally:
             await connection.close()
             self._connection = None
@@ -171,8 +190,10 @@ class MqttSource:
             self._client_id,
             self._settings,
             retained_again=self._retained_wanted,
+            dropped_wanted=not self._drops_are_asked_for and url.address not in self._not_to_ask,
             on_connected=lambda: self._note_up(connection),
             on_message=self._on_message,
+            on_shed=self._on_shed,
         )
         return connection
 
@@ -207,9 +228,12 @@ class MqttSource:
             address=url.address if url else before.address,
             protocol=protocol,
             detail=detail,
+            dropped=self._drops.total,
         )
-        if status == before:
-            return
+        if status != before:
+            self._tell(status)
+
+    def _tell(self, status: SourceStatus) -> None:
         self._status = status
         if self._listener is None:
             return
@@ -218,6 +242,18 @@ class MqttSource:
         except Exception:
             self._count_callback_error()
 
+    def _hear_drops(self, payload: bytes) -> None:
+        if self._connection is None or not self._drops.hear(self._connection.url.address, payload):
+            return
+        if self._drops_due is None:
+            self._drops_due = asyncio.get_running_loop().call_later(DROPPED_INTERVAL_S, self._tell_drops)
+
+    def _tell_drops(self) -> None:
+        self._drops_due = None
+        status = msgspec.structs.replace(self._status, dropped=self._drops.total)
+        if status != self._status:  # another change of status may have told it already
+            self._tell(status)
+
     def _now_ms(self) -> int:
         return self._clock() // 1000
 
@@ -225,6 +261,12 @@ class MqttSource:
 
     def _on_message(self, topic: str, payload: bytes, qos: int, retain: bool, duplicate: bool, mid: int) -> None:
         token = (self._generation, mid) if qos else None
+        if topic == DROPPED_TOPIC:
+            self._hear_drops(payload)
+            if not self._drops_are_asked_for:
+                if token is not None:  # a subscription of earlier settings that our session still has
+                    self.acknowledge([token])
+                return
         try:
             # `_listener` is there from start to stop; if it ever were not, this is counted like any other failure.
             self._listener.on_message(  # type: ignore[union-attr]
@@ -235,6 +277,12 @@ class MqttSource:
             # Nobody else will acknowledge it, and unacknowledged it would take up room in the window for ever.
             if token is not None:
                 self.acknowledge([token])
+
+    def _on_shed(self, count: int) -> None:
+        try:
+            self._listener.on_shed(count)  # type: ignore[union-attr]  # as above
+        except Exception:
+            self._count_callback_error()
 
     def _count_callback_error(self) -> None:
         self.callback_errors += 1

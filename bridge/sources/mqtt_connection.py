@@ -8,36 +8,35 @@ except the two that are hot (see mqtt_stream); no thread is involved.
 from __future__ import annotations
 
 import asyncio
-import logging
 import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
-from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from bridge.core.model import Publish
 from bridge.errors import ConnectFailed, PublishFailed
 from bridge.settings import MqttSettings
-from bridge.sources.mqtt_open import open_socket, os_reason
-from bridge.sources.mqtt_publish import IN_FLIGHT_LIMIT, PublishWindow
-from bridge.sources.mqtt_stream import MalformedPacket, OnPublish, PacketStream
+from bridge.sources.mqtt_open import open_socket
+from bridge.sources.mqtt_publish import PublishWindow
+from bridge.sources.mqtt_reader import Reader
+from bridge.sources.mqtt_stream import OnPublish, PacketStream
+from bridge.sources.mqtt_subscribe import (
+    Limits,
+    Version,
+    judge,
+    make_connect_properties,
+    make_dropped_subscription,
+    make_properties,
+    make_subscriptions,
+)
 from bridge.sources.mqtt_url import BrokerUrl
-
-logger = logging.getLogger(__name__)
-
-Version = Literal["5", "3.1.1"]
-
-PACKETS_PER_WAKE = 200
-"""Packets handled before the event loop gets its turn again: some milliseconds, whatever the pipeline costs."""
-
-TICKS_PER_KEEPALIVE = 10
-"""Ticks of the watch in one keep-alive. We ping every 5, and give up before 15 without a byte from the broker."""
+from bridge.sources.mqtt_watch import Watch
+from bridge.sources.mqtt_writer import Writer
 
 CLOSE_TIMEOUT_S = 1.0
 """How long leaving may take: the rest is written, then the broker closes, which needs one round trip."""
@@ -45,7 +44,6 @@ CLOSE_TIMEOUT_S = 1.0
 PUBLISH_OVERHEAD_BYTES = 32
 """Room around topic and payload: fixed header, lengths, message id and the one property that we send."""
 
-PINGREQ = b"\xc0\x00"
 DISCONNECT = b"\xe0\x00"  # in MQTT 5 too: normal disconnection, the session stays
 PUBACK = struct.Struct("!BBH")
 
@@ -90,15 +88,19 @@ class MqttConnection:
         settings: MqttSettings,
         *,
         retained_again: bool,
+        dropped_wanted: bool,
         on_connected: Callable[[], None],
         on_message: OnPublish,
+        on_shed: Callable[[int], None],
     ) -> None:
         """
         Args:
             retained_again: ask for retained messages even if the broker still has our subscriptions.
             on_connected: called once, when the broker has confirmed our subscriptions. Messages that the session
                 kept for us may come before.
+            dropped_wanted: ask the broker for the count of its own losses (DROPPED_TOPIC); it comes as a message.
             on_message: called for every message; must not raise.
+            on_shed: called with a number of QoS 0 messages that were dropped here; must not raise.
         """
         self.url = url
         self.version = version
@@ -109,21 +111,19 @@ class MqttConnection:
         self._retained_again = retained_again
         self._on_connected = on_connected
         self._on_message = on_message
+        self._on_shed = on_shed
+        self._dropped_wanted = dropped_wanted
+        self.dropped_pending = False  # from asking for the count to the broker's answer
         self._loop = asyncio.get_running_loop()
         self._client = self._make_client(client_id)
         self._stream: PacketStream | None = None  # from TCP/TLS connect to the end
         self._fd = -1
-        self._writer_added = False
-        self._flush_due: asyncio.Handle | None = None
-        self._read_due: asyncio.Handle | None = None
+        # As long as the stream; the watch from CONNACK on.
+        self._reader: Reader | None = None
+        self._writer: Writer | None = None
+        self._watch: Watch | None = None
         self._answer: asyncio.Future[None] = self._loop.create_future()
         self.ended: asyncio.Future[Lost] = self._loop.create_future()
-        # The watch for silence. Counted in ticks that we really lived through, not by the clock: after a stop of
-        # the whole process (SIGSTOP, a laptop's lid) the broker's bytes lie unread, and it is not the silent one.
-        self._keepalive_s = settings.keepalive_s
-        self._tick_due: asyncio.TimerHandle | None = None
-        self._ticks = 0
-        self._silent_ticks = 0
         self._window = PublishWindow(self._send)
         self._max_packet_bytes = 0  # what the broker takes; 0 = it did not say
 
@@ -161,10 +161,20 @@ class MqttConnection:
         try:
             async with asyncio.timeout(timeout_s):
                 sock = await open_socket(self.url, self._settings)
-                stream = self._stream = PacketStream(sock, has_properties=self.version == "5")
+                stream = self._stream = PacketStream(
+                    sock, has_properties=self.version == "5", backlog_bytes=self._settings.backlog_bytes
+                )
                 self._client.stream = stream
+                self._reader = Reader(
+                    stream,
+                    on_message=self._on_message,
+                    on_other=self._client.loop_read,
+                    on_shed=self._on_shed,
+                    on_end=self._end,
+                )
+                self._writer = Writer(stream, self._client, self._end)
                 self._fd = sock.fileno()
-                self._loop.add_reader(self._fd, self._on_readable)
+                self._loop.add_reader(self._fd, self._reader.on_readable)
                 self._say_connect()
                 await self._answer
         except TimeoutError:
@@ -177,9 +187,7 @@ class MqttConnection:
     def _say_connect(self) -> None:
         settings = self._settings
         if self.version == "5":
-            properties = _make_properties(PacketTypes.CONNECT)
-            properties.SessionExpiryInterval = min(settings.session_expiry_s, 0xFFFF_FFFF)
-            properties.ReceiveMaximum = settings.receive_maximum
+            properties = make_connect_properties(settings)
             self._client.connect(
                 self.url.host, self.url.port, settings.keepalive_s, clean_start=False, properties=properties
             )
@@ -195,120 +203,42 @@ class MqttConnection:
             return
         self.connected = True
         self.session_present = flags.session_present
+        keepalive_s = self._settings.keepalive_s
         if self.version == "5":
-            self._read_limits(properties)
-        self._subscribe()
-        self._tick_due = self._loop.call_later(self._keepalive_s / TICKS_PER_KEEPALIVE, self._tick)
-
-    def _read_limits(self, properties: Any) -> None:
-        self._window.limit = min(IN_FLIGHT_LIMIT, getattr(properties, "ReceiveMaximum", IN_FLIGHT_LIMIT))
-        self._max_packet_bytes = getattr(properties, "MaximumPacketSize", 0)
-        self._keepalive_s = min(self._keepalive_s, getattr(properties, "ServerKeepAlive", 0) or self._keepalive_s)
-        kept_s = getattr(properties, "SessionExpiryInterval", None)
-        if kept_s is not None and kept_s < self._settings.session_expiry_s:
-            self.notices.append(f"the broker keeps our session for {kept_s} s only")
-
-    def _subscribe(self) -> None:
-        filters = self._settings.topics
-        if self.version == "5":
-            again = (
-                SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE
-                if self._retained_again
-                else SubscribeOptions.RETAIN_SEND_IF_NEW_SUB
-            )
-            options = [
-                # Our own commands must not come back to us; on a shared subscription the standard forbids to say so.
-                SubscribeOptions(qos=1, noLocal=not name.startswith("$share/"), retainHandling=again)
-                for name in filters
-            ]
-            self._client.subscribe(list(zip(filters, options, strict=True)))
-        else:
-            self._client.subscribe([(name, 1) for name in filters])
+            limits = Limits(properties, self._settings)
+            self._window.limit, self._max_packet_bytes = limits.in_flight, limits.max_packet_bytes
+            keepalive_s = limits.keepalive_s
+            self.notices += limits.notices
+        self._client.subscribe(
+            make_subscriptions(self._settings.topics, self.version, retained_again=self._retained_again)
+        )
+        assert self._stream is not None
+        self._watch = Watch(self._stream, keepalive_s, self._schedule_flush, self._end)
 
     def _on_suback(self, _client: Any, _data: Any, _mid: int, reasons: list[ReasonCode], _properties: Any) -> None:
         if self._answer.done():
+            # The broker's answer to the second question. A refusal is an answer too, and nobody's trouble.
+            self.dropped_pending = False
             return
-        for name, reason in zip(self._settings.topics, reasons, strict=False):
-            if reason.is_failure:
-                self.notices.append(f"the broker refused the topic filter '{name}': {reason}")
-            elif reason.value == 0:
-                self.notices.append(f"the broker gives '{name}' with QoS 0 only; messages may be lost")
+        self.notices += judge(self._settings.topics, reasons)
         # Only now: whoever reads "connected" may count on getting what is published from here on.
         self._answer.set_result(None)
         self._on_connected()
+        if self._dropped_wanted:
+            # Apart from the others and after them: there are brokers that hang up on this one.
+            self.dropped_pending = True
+            self._client.subscribe(make_dropped_subscription(self.version))
 
     # ----- reading and writing --------------------------------------------------------------------------------
 
-    def _on_readable(self) -> None:
-        if self._read_due is not None:
-            return  # there is a backlog in memory; reading more would only make it grow
-        self._read(fill=True)
-
-    def _read(self, *, fill: bool) -> None:
-        self._read_due = None
-        stream = self._stream
-        if stream is None:
-            return
-        try:
-            if fill:
-                stream.fill()
-            more = stream.take_packets(PACKETS_PER_WAKE, self._on_message, self._client.loop_read)
-        except OSError as error:
-            self._end(f"the connection broke: {_os_text(error)}")
-        except MalformedPacket as error:
-            self._end(f"the broker sent what is not MQTT: {error}")
-        except Exception:  # a packet that paho stumbles over must cost the connection, not the program
-            logger.exception("packet from %s cannot be handled", self.url.address)
-            self._end("the broker sent a packet that cannot be handled")
-        else:
-            if more:
-                self._read_due = self._loop.call_soon(lambda: self._read(fill=False))
-            elif stream.ended:
-                self._end("the broker closed the connection", hung_up=True)
-
     def _schedule_flush(self, *_ignored: Any) -> None:
-        # The end of this turn of the loop, not at once: what is written together leaves together.
-        if self._flush_due is None and not self._writer_added and self._fd >= 0:
-            self._flush_due = self._loop.call_soon(self._flush)
-
-    def _flush(self) -> None:
-        self._flush_due = None
-        stream = self._stream
-        if stream is None:
-            return
-        try:
-            self._client.loop_write()
-            finished = stream.flush() and not self._client.want_write()
-        except OSError as error:
-            self._end(f"the connection broke: {_os_text(error)}")
-            return
-        if finished and self._writer_added:
-            self._loop.remove_writer(self._fd)
-            self._writer_added = False
-        elif not finished and not self._writer_added and self._stream is not None:
-            self._loop.add_writer(self._fd, self._flush)
-            self._writer_added = True
+        if self._writer is not None:
+            self._writer.schedule()
 
     def acknowledge(self, mids: Iterable[int]) -> None:
         """Send a PUBACK for each message id."""
         if self._stream is not None and self.connected:
             self._stream.queue(b"".join([PUBACK.pack(0x40, 2, mid) for mid in mids]))
-            self._schedule_flush()
-
-    def _tick(self) -> None:
-        self._tick_due = self._loop.call_later(self._keepalive_s / TICKS_PER_KEEPALIVE, self._tick)
-        stream = self._stream
-        if stream is None:
-            return
-        self._ticks += 1
-        self._silent_ticks = 0 if stream.received else self._silent_ticks + 1
-        stream.received = False
-        # The byte that we last heard came up to one tick before the count began, hence one tick less than 1.5.
-        if self._silent_ticks >= TICKS_PER_KEEPALIVE * 3 // 2 - 1:
-            self._end(f"the broker has said nothing for {self._keepalive_s * 1.5:g} s (half-open connection)")
-        elif self._ticks % (TICKS_PER_KEEPALIVE // 2) == 0:
-            # Ours, because paho sends its first ping after a whole keep-alive and waits another for the answer.
-            stream.queue(PINGREQ)
             self._schedule_flush()
 
     # ----- publishing -----------------------------------------------------------------------------------------
@@ -323,7 +253,7 @@ class MqttConnection:
     def _send(self, publish: Publish) -> int:
         properties = None
         if self.version == "5" and publish.expires_s is not None:
-            properties = _make_properties(PacketTypes.PUBLISH)
+            properties = make_properties(PacketTypes.PUBLISH)
             properties.MessageExpiryInterval = max(publish.expires_s, 0)
         # The broker would hang up on a packet that is larger than it takes.
         size = len(publish.payload) + len(publish.topic.encode()) + PUBLISH_OVERHEAD_BYTES
@@ -354,7 +284,7 @@ class MqttConnection:
     def _end(self, reason: str, *, taken_over: bool = False, hung_up: bool = False) -> None:
         """Over, for this reason. Everything is released before anybody is told. Safe to call twice."""
         was_connected, self.connected = self.connected, False
-        self._cancel_due()
+        self._stop_reading()
         stream, self._stream = self._stream, None
         if stream is not None:
             self._detach()
@@ -369,16 +299,17 @@ class MqttConnection:
         if not self.ended.done():
             self.ended.set_result(Lost(reason, taken_over, hung_up))
 
-    def _cancel_due(self) -> None:
-        for due in (self._flush_due, self._read_due, self._tick_due):
-            if due is not None:
-                due.cancel()
+    def _stop_reading(self) -> None:
+        for part in (self._reader, self._watch):
+            if part is not None:
+                part.stop()
 
     def _detach(self, *_ignored: Any) -> None:
         """Forget the descriptor while it is still open: the system gives its number to the next socket."""
+        if self._writer is not None:
+            self._writer.stop()
         if self._fd >= 0:
             self._loop.remove_reader(self._fd)
-            self._loop.remove_writer(self._fd)
             self._fd = -1
 
     async def close(self) -> None:
@@ -388,7 +319,7 @@ class MqttConnection:
             self._end("closed")
             return
         self.connected = False  # nothing may be written after DISCONNECT
-        self._cancel_due()
+        self._stop_reading()
         self._detach()
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
@@ -405,12 +336,3 @@ class MqttConnection:
             pass  # gone is gone; the session stays with the broker either way
         finally:
             self._end("closed")
-
-
-def _make_properties(packet_type: int) -> Any:
-    """MQTT 5 properties; untyped, because paho makes their attributes at run time."""
-    return Properties(packet_type)  # type: ignore[no-untyped-call]
-
-
-def _os_text(error: OSError) -> str:
-    return os_reason(error.errno) if error.errno else str(error)

@@ -6,6 +6,9 @@ collected and leaves in one piece. Measured side by side, CPU for a five-value m
 with QoS 1 and its acknowledgement; paho alone 45 us and 53 us (three `recv` calls, a matcher, several locks and a
 condition variable for each message, one `send` for each acknowledgement).
 
+Arriving bytes wait in a `Backlog`. While we are behind, reading goes on (`read_ahead`), because what backs up in the
+broker instead is dropped there, the newest first, and unseen.
+
 It must not know what a message means, nor anything of the event loop.
 """
 
@@ -17,14 +20,23 @@ from collections.abc import Callable
 from socket import SHUT_WR, socket
 from typing import TypeAlias
 
+from bridge.sources.mqtt_backlog import Backlog, MalformedPacket, parse_length
+
 READ_BYTES = 65_536
 """Bytes asked of the socket at a time: some hundred messages, and less than a millisecond of work in the kernel."""
 
 WRITE_LIMIT_BYTES = 1_048_576
 """Unsent bytes above which paho is told to wait: the broker does not read, and memory must not pay for it."""
 
-MAX_LENGTH_BYTES = 4
-"""Bytes of a packet's length field (MQTT 5, section 1.5.5); more means that the other side is no broker."""
+TLS_RECORD_BYTES = 16_384
+"""The most that one read of a TLS connection gives (RFC 8446, section 5.1)."""
+
+READS_AHEAD = 16
+"""Reads in one turn of the event loop while we are behind: 1 MiB, so that the broker can get rid of three times what
+we take, in less than a millisecond."""
+
+SHED_PER_TURN = 5_000
+"""Packets looked at in one turn of the event loop when there is too much: some 1.5 ms, and far more than arrive."""
 
 PUBLISH_QOS_0_OR_1 = frozenset(first for first in range(0x30, 0x40) if first & 0x06 in (0x00, 0x02))
 """First bytes of the packets decoded here. QoS 2 never arrives, because we subscribe with QoS 1."""
@@ -33,49 +45,96 @@ OnPublish: TypeAlias = Callable[[str, bytes, int, bool, bool, int], None]
 """Called as (topic, payload, qos, retain, duplicate, message id) for each arriving message; must not raise."""
 
 
-class MalformedPacket(Exception):
-    """What arrived is not MQTT."""
-
-
 class PacketStream:
     """A connected, non-blocking socket as packets. The upper half is for us, the lower half is what paho calls."""
 
-    def __init__(self, sock: socket, *, has_properties: bool) -> None:
+    def __init__(self, sock: socket, *, has_properties: bool, backlog_bytes: int) -> None:
         self._sock = sock
         self._tls = sock if isinstance(sock, ssl.SSLSocket) else None
+        self._full = READ_BYTES if self._tls is None else TLS_RECORD_BYTES
         self._has_properties = has_properties  # MQTT 5 puts properties between message id and payload
+        # What is being handled; what waits behind it.
         self._buffer = b""
         self._position = 0
-        # Pieces of a packet that is not complete yet, and how many bytes it takes to look at it again.
-        self._pieces: list[bytes] = []
-        self._pieces_bytes = 0
-        self._needed_bytes = 0
+        self._sifted = False  # the buffer went through `shed` already
+        self._backlog = Backlog(backlog_bytes)
         # End of the packet that paho is reading; it gets nothing beyond.
         self._window_end = 0
         self._unsent = bytearray()
         self.received = False  # set when bytes arrived; whoever watches for silence clears it
         self.ended = False  # set when the other side closed
+        self.failure: OSError | None = None  # set when reading ahead found the connection broken
         self.closed = False
 
-    def fill(self) -> None:
-        """Read once from the socket. Raises OSError when the connection is broken; no data is no error."""
+    @property
+    def waiting(self) -> int:
+        """Bytes that arrived and were not handled yet."""
+        return self._backlog.size + len(self._buffer) - self._position
+
+    def fill(self) -> bool:
+        """Read once from the socket. Raises OSError when the connection is broken; no data is no error.
+
+        Returns:
+            Whether there may be more: then we are behind, or the broker is fast, and reading ahead is due.
+        """
+        size = self._read()
+        # TLS hands out one record at a time, and the loop does not see records that wait inside OpenSSL.
+        while size and self._tls is not None and self._tls.pending():
+            size = self._read()
+        return size >= self._full
+
+    def _read(self) -> int:
+        """How many bytes came."""
         try:
             data = self._sock.recv(READ_BYTES)
-            # TLS hands out one record at a time, and the loop does not see records that wait inside OpenSSL.
-            while self._tls is not None and data and self._tls.pending():
-                self._add_piece(data)
-                data = self._sock.recv(READ_BYTES)
         except (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            return
-        if data:
-            self._add_piece(data)
-        else:
+            return 0
+        if not data:
             self.ended = True
-
-    def _add_piece(self, data: bytes) -> None:
+            return 0
         self.received = True
-        self._pieces.append(data)
-        self._pieces_bytes += len(data)
+        self._backlog.add(data)
+        return len(data)
+
+    def read_ahead(self) -> int:
+        """Read while there is more to handle already. Where memory ends, drop the oldest QoS 0 messages.
+
+        A connection that broke is told by `ended` and `failure`, because what came before is still to be handled.
+
+        Returns:
+            How many messages were dropped.
+
+        Raises:
+            MalformedPacket: the connection has to be given up.
+        """
+        if self.ended or self.failure:
+            return 0
+        dropped, budget = 0, SHED_PER_TURN
+        try:
+            for _ in range(READS_AHEAD):
+                more, budget = self._shed(budget)
+                dropped += more
+                if self._backlog.is_full or not self._read():
+                    break  # the next turn goes on; what must wait, waits in the broker
+        except OSError as error:
+            self.failure = error
+        return dropped
+
+    def _shed(self, budget: int) -> tuple[int, int]:
+        """How many were dropped, and what is left of the budget."""
+        if not budget or not self._backlog.is_over:
+            return 0, budget
+        if not self._sifted:
+            # The oldest of all, so the first to go.
+            self._backlog.put_back(self._buffer[self._position :])
+            self._buffer, self._position = b"", 0
+        dropped, looked = self._backlog.shed(budget)
+        return dropped, max(0, budget - looked)
+
+    def abandon(self) -> int:
+        """Forget what was not handled. Returns how many QoS 0 messages that were: they will not come again."""
+        rest, self._buffer, self._position = self._buffer[self._position :], b"", 0
+        return self._backlog.abandon(rest)
 
     def take_packets(self, limit: int, on_publish: OnPublish, on_other: Callable[[], object]) -> bool:
         """Go through at most `limit` whole packets. Returns whether more may be waiting in memory.
@@ -88,15 +147,16 @@ class PacketStream:
         Raises:
             MalformedPacket: the connection has to be given up.
         """
-        if self._position >= len(self._buffer) and not self._gather():
-            return False
+        if self._position >= len(self._buffer):
+            self._buffer, self._sifted = self._backlog.take()
+            self._position = 0
         buffer, position, end = self._buffer, self._position, len(self._buffer)
         for _ in range(limit):
             if end - position < 2:
                 break
             first, length, body = buffer[position], buffer[position + 1], position + 2
             if length > 127:
-                length, body = _parse_length(buffer, position + 1, end)
+                length, body = parse_length(buffer, position + 1, end)
             stop = body + length
             if stop > end or body > end:
                 break
@@ -111,8 +171,9 @@ class PacketStream:
                 self._position = position = stop
         else:
             return True
-        self._keep_rest(position)
-        return 0 < self._pieces_bytes >= self._needed_bytes
+        self._buffer, self._position = b"", 0
+        self._backlog.put_back(buffer[position:])
+        return bool(self._backlog)
 
     def _take_publish(self, buffer: bytes, first: int, body: int, stop: int, on_publish: OnPublish) -> None:
         at = body + 2
@@ -132,37 +193,13 @@ class PacketStream:
             after += 1
             if properties_bytes:
                 if properties_bytes > 127:
-                    properties_bytes, after = _parse_length(buffer, after - 1, stop)
+                    properties_bytes, after = parse_length(buffer, after - 1, stop)
                 after += properties_bytes
                 if after > stop:
                     raise MalformedPacket("message properties longer than the message")
         # A topic that is not UTF-8 breaks the standard, but costs us neither the message nor the connection.
         topic = buffer[at:topic_end].decode("utf-8", "replace")
         on_publish(topic, buffer[after:stop], qos, first & 0x01 != 0, first & 0x08 != 0, mid)
-
-    def _gather(self) -> bool:
-        """Make the pieces that arrived into one buffer, once they are enough to go on."""
-        if self._pieces_bytes == 0 or self._pieces_bytes < self._needed_bytes:
-            return False
-        self._buffer = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-        self._position = self._pieces_bytes = self._needed_bytes = 0
-        self._pieces.clear()
-        return True
-
-    def _keep_rest(self, position: int) -> None:
-        """Put the beginning of an incomplete packet back in front of what will arrive."""
-        rest = self._buffer[position:]
-        self._buffer, self._position = b"", 0
-        if not rest:
-            return
-        self._needed_bytes = len(rest) + 1
-        if len(rest) >= 2:
-            length, body = _parse_length(rest, 1, len(rest))
-            # `body` lies beyond the end while the length field itself is incomplete.
-            if body <= len(rest):
-                self._needed_bytes = body + length
-        self._pieces.insert(0, rest)
-        self._pieces_bytes += len(rest)
 
     def queue(self, data: bytes | bytearray) -> None:
         """Append whole packets to what will be sent by the next `flush`."""
@@ -186,8 +223,7 @@ class PacketStream:
     def discard_input(self) -> None:
         """Read and forget. Closing a socket with unread bytes would reset it, and our last packets with it."""
         self.fill()
-        self._pieces.clear()
-        self._pieces_bytes = 0
+        self._backlog.clear()
 
     # ----- what paho calls ------------------------------------------------------------------------------------
 
@@ -214,16 +250,3 @@ class PacketStream:
 
     def setblocking(self, flag: bool) -> None:
         """The socket is non-blocking already; paho says so once more."""
-
-
-def _parse_length(buffer: bytes, at: int, end: int) -> tuple[int, int]:
-    """A variable byte integer: its value and where it ends; an end beyond `end` when bytes are missing."""
-    value = 0
-    for index in range(MAX_LENGTH_BYTES):
-        if at + index >= end:
-            return 0, end + 1
-        byte = buffer[at + index]
-        value |= (byte & 127) << (7 * index)
-        if byte < 128:
-            return value, at + index + 1
-    raise MalformedPacket("a length field of more than four bytes")

@@ -23,6 +23,7 @@ class SourceStatus(msgspec.Struct, frozen=True):
     address: str = ""
     protocol: str = ""  # "MQTT 5", "MQTT 3.1.1"
     detail: str = ""  # why it is disconnected, or a notice (fell back to 3.1.1, session lost)
+    dropped: int | None = None  # messages lost in the broker since we first asked, for any client; None: not told
 
 
 class Listener(Protocol):
@@ -31,6 +32,10 @@ class Listener(Protocol):
     def on_message(self, message: Message) -> None: ...
 
     def on_status(self, status: SourceStatus) -> None: ...
+
+    def on_shed(self, count: int) -> None:
+        """The source dropped so many QoS 0 messages, because they came faster than `on_message` takes them."""
+        ...
 
 
 class Source(Protocol):

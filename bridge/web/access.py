@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from bridge.settings import is_loopback
+from bridge.web.admission import counted_as
 
 # OWASP's usual limit is five; a page that reloads with an old cookie can fail a few times without a person guessing.
 MAX_FAILURES = 10
@@ -70,6 +71,7 @@ class Access:
         )
 
     def note_failure(self, address: str, now_us: int) -> None:
+        address = counted_as(address)
         failures = self._failures.setdefault(address, deque(maxlen=MAX_FAILURES))
         self._failures.move_to_end(address)
         failures.append(now_us)
@@ -78,7 +80,7 @@ class Access:
 
     def is_blocked(self, address: str, now_us: int) -> bool:
         """Whether this address has guessed wrong too often; a right token does not help it while it lasts."""
-        failures = self._failures.get(address)
+        failures = self._failures.get(counted_as(address))
         return failures is not None and len(failures) >= MAX_FAILURES and now_us - failures[0] < FAILURE_WINDOW_US
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -12,7 +13,7 @@ from bridge.core.commands import ENDED
 from bridge.errors import ProtocolError
 from bridge.live.messages import Id, Text
 from bridge.web.counters import CONTENT_TYPE
-from bridge.web.responses import json_response
+from bridge.web.responses import error_response, json_response
 
 if TYPE_CHECKING:
     from bridge.web.server import Server
@@ -61,7 +62,12 @@ class Api:
         except ValueError:
             raise ProtocolError("invalid_message", "wait is a number of seconds") from None
         try:
-            body = msgspec.json.decode(await request.read(), type=CommandBody)
+            async with asyncio.timeout(self._server.settings.header_timeout_s):
+                raw = await request.read()
+        except TimeoutError:
+            return error_response("invalid_message", "the body did not come in time", 408)
+        try:
+            body = msgspec.json.decode(raw, type=CommandBody)
         except msgspec.ValidationError as error:
             raise ProtocolError("invalid_message", str(error)) from None
         except (ValueError, RecursionError):

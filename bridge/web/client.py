@@ -39,6 +39,9 @@ async def watch(url: str, token: str | None, channel: str) -> AsyncIterator[dict
                     raise ClientError(f"{data['code']}: {data['message']}")
                 yield data
     except aiohttp.WSServerHandshakeError as error:
+        if error.status == 503:
+            after_s = error.headers.get("Retry-After", "some") if error.headers else "some"
+            raise ClientError(f"{url} is busy: too many are connected; try again in {after_s} s") from None
         raise ClientError(f"{url} refused the connection ({error.status}); is the token right?") from None
     except aiohttp.ClientError as error:
         raise ClientError(f"cannot reach {url}: {error}") from None

@@ -34,8 +34,12 @@ class _Collector:
             ("devices", "devices known"),
             ("series", "series known"),
             ("operators", "dashboards connected"),
+            ("delay_p50_ms", "arrival of a message to the writing of its frame, median of the last minute"),
+            ("delay_p99_ms", "the same, 99th percentile"),
+            ("broker_dropped", "messages that the broker says it dropped since we connected, for any of its clients"),
         ):
-            yield GaugeMetricFamily(f"fleetwire_{field}", text, value=stats[field])
+            if stats.get(field) is not None:  # not known: better no sample than a wrong one
+                yield GaugeMetricFamily(f"fleetwire_{field}", text, value=stats[field])
         up = GaugeMetricFamily("fleetwire_source_up", "1 while the source is connected", labels=["source"])
         for source in self._sources():
             up.add_metric([source["name"]], float(source["state"] == "connected"))

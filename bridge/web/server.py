@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
+import sys
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,8 +21,10 @@ from bridge.live.session import Session
 from bridge.settings import WebSettings
 from bridge.sources.source import Clock
 from bridge.web.access import Access, bearer
+from bridge.web.admission import Admission
 from bridge.web.api import Api
 from bridge.web.counters import MetricsPage
+from bridge.web.deadlines import Deadlines, connection_places
 from bridge.web.guard import Guard, Handler
 from bridge.web.responses import error_response
 from bridge.web.socket import Connection
@@ -31,6 +35,11 @@ log = logging.getLogger(__name__)
 COOKIE_MAX_AGE_S = 30 * 24 * 3600  # a wall display should not ask for the token every day
 SHUTDOWN_S = 2.0  # for open requests; sockets are closed before
 MAX_BODY_BYTES = 65_536  # the largest body is a command
+# Connections that the kernel may hold for us while we are busy. When 2,000 dashboards reconnect at once, one that finds
+# no room waits a second or three before it asks again. The kernel takes less if net.core.somaxconn is less.
+LISTEN_BACKLOG = 4_096
+KEEPALIVE_S = 30.0  # a quiet connection of a browser, which opens another when it needs one
+LINGERING_S = 2.0  # for the rest of a body that we refused unread, so that the refusal can be read
 
 
 class Operations(SessionOperations, Protocol):
@@ -67,6 +76,10 @@ class Server:
         self.settings = settings
         self.access = access
         self.guard = Guard(access, counters, clock)
+        self.admission = Admission(
+            settings.max_connections, settings.max_connections_per_address, settings.max_new_connections_per_s
+        )
+        self.deadlines = Deadlines(settings, connection_places(settings, _max_descriptors()), counters, clock)
         self.hub = hub
         self.operations = operations
         self.counters = counters
@@ -75,6 +88,8 @@ class Server:
         self.metrics_page = MetricsPage(operations.stats, operations.sources_as_dicts)
         self._assets = Assets(dashboard, plotly)
         self._runner: web.AppRunner | None = None
+        self._listener: asyncio.Server | None = None
+        self._random = random.SystemRandom().random
         self._port = settings.port
 
     @property
@@ -88,27 +103,52 @@ class Server:
         Raises:
             ConfigError: the address cannot be used.
         """
-        app = web.Application(middlewares=[self.guard.middleware], client_max_size=MAX_BODY_BYTES)
+        if self.deadlines.places.total < self.settings.max_connections:
+            log.warning(
+                "web.max_connections is %d, but this process may open files and sockets for %d connections only; "
+                "raise its limit (ulimit -n)",
+                self.settings.max_connections,
+                self.deadlines.places.total,
+            )
+        app = web.Application(
+            middlewares=[self.deadlines.middleware, self.guard.middleware], client_max_size=MAX_BODY_BYTES
+        )
         for method, path, role, handler in self.routes():
             guarded = self.guard.requires(role, handler)
             app.router.add_route(method, path, guarded)
             if method == "GET" and path != "/ws":
                 app.router.add_route("HEAD", path, guarded)  # aiohttp leaves out the body
-        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_S)
+        runner = web.AppRunner(
+            app,
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=SHUTDOWN_S,
+            keepalive_timeout=KEEPALIVE_S,
+            lingering_time=LINGERING_S,
+        )
         await runner.setup()
-        site = web.TCPSite(runner, self.settings.host, self.settings.port)
+        assert runner.server is not None
         try:
-            await site.start()
+            # Not aiohttp's TCPSite, which has no place for a gate.
+            self._listener = await asyncio.get_running_loop().create_server(
+                self.deadlines.behind_gate(runner.server),
+                self.settings.host,
+                self.settings.port,
+                backlog=LISTEN_BACKLOG,
+            )
         except OSError as error:
             await runner.cleanup()
             raise ConfigError(
                 "web.port", f"cannot listen on {self.settings.host}:{self.settings.port}: {error.strerror}"
             ) from None
         self._runner = runner
-        self._port = self.guard.port = int(runner.addresses[0][1])
+        self._port = self.guard.port = int(self._listener.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
-        """Tell every dashboard to come back later, then stop listening."""
+        """Stop listening, and tell every dashboard to come back later."""
+        if self._listener is not None:
+            self._listener.close()  # first: who was told to come back must not meet us again
+            self._listener = None
         closing = list(self.connections)
         for connection in closing:
             connection.shut_down()
@@ -118,7 +158,8 @@ class Server:
             self._runner = None
 
     def tick(self, now_us: int) -> None:
-        """Look after stuck and silent sockets."""
+        """Look after late, stuck and silent connections. Called a few times a second."""
+        self.deadlines.tick(now_us)
         for connection in list(self.connections):
             connection.check(now_us)
 
@@ -188,10 +229,27 @@ class Server:
         return await self._assets.response("img/favicon.svg", request)
 
     async def _socket(self, request: web.Request) -> web.StreamResponse:
-        if len(self.connections) >= self.settings.max_connections:
-            self.counters.refused += 1
-            return error_response("busy", "too many dashboards are connected", 503, {"Retry-After": "5"})
-        if bearer(request.headers.get("Authorization")) is not None and self.guard.role_of(request) is None:
-            self.counters.refused += 1
-            return error_response("unauthorized", "this is not the token of this server", 401)
-        return await Connection(self, request).run(self.guard.role_of(request))
+        address = request.remote or ""
+        refusal = self.admission.enter(address, self.clock(), self._random())
+        if refusal is not None:
+            self.counters.turned_away += 1
+            response = error_response("busy", refusal.reason, 503, {"Retry-After": str(refusal.retry_after_s)})
+            response.force_close()  # it comes back later, so its connection is of no use meanwhile
+            return response
+        try:
+            if bearer(request.headers.get("Authorization")) is not None and self.guard.role_of(request) is None:
+                self.counters.refused += 1
+                return error_response("unauthorized", "this is not the token of this server", 401)
+            return await Connection(self, request).run(self.guard.role_of(request))
+        finally:
+            self.admission.leave(address)
+
+
+def _max_descriptors() -> int | None:
+    """How many files and sockets this process may open; None where there is no such limit."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return None if soft == resource.RLIM_INFINITY else soft

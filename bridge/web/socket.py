@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+import socket
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import WSMsgType, web
@@ -35,7 +36,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_BYTES_BEFORE_AUTH = 4_096  # a token is 43 characters; nobody unknown may make us read more
-HEARTBEAT_S = 25.0  # well below the minute after which many routers forget a quiet connection
+# What the kernel may hold for one client. Its own choice grows to megabytes, where nobody can merge them any more.
+KERNEL_BUFFER_BYTES = 262_144
+ROOM_SHARE = 8  # who fell behind has caught up when this part of `lag_bytes` is left unread
+WIRE_PING = b"\x89\x00"  # RFC 6455, section 5.5.2: every client answers it, even one that runs no program of ours
 CLOSE_TIMEOUT_S = 2.0  # how long we wait for the other side's close frame
 
 
@@ -51,13 +55,18 @@ class Connection:
             protocols=(SUBPROTOCOL_BINARY, SUBPROTOCOL_JSON),
             max_msg_size=settings.max_message_bytes,
             timeout=CLOSE_TIMEOUT_S,
-            heartbeat=HEARTBEAT_S,  # finds the half-open; `check` finds those that talk but never read
+            autoping=False,  # so that a pong reaches us; aiohttp's own heartbeat misses who talks but never reads
             compress=False,  # shared bytes cannot be compressed for each client
         )
+        self._lag_bytes = settings.lag_bytes
         self._transport: asyncio.WriteTransport | None = None
         self._session: Session | None = None
         self._written = 0  # bytes handed to the transport
         self._drained = 0  # of which had left it at the last check
+        self._excused_to = 0  # up to here it is a snapshot: large, and no sign of a slow reader
+        self._frames = 0  # written, and of those...
+        self._counted = (0, 0)  # ... and of the bytes, how much the counters know
+        self._pinged_us: int | None = None  # when we asked it, since it was last heard
         self._stuck_since_us: int | None = None
         self._heard_us = server.clock()
         self._closing: asyncio.Task[Any] | None = None
@@ -69,6 +78,9 @@ class Connection:
         if transport is None:  # gone before it began
             return self._ws
         self._transport = transport
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER_BYTES)
         self._server.connections[self] = None
         try:
             if role is None:
@@ -77,6 +89,7 @@ class Connection:
                 await self._serve(role)
         finally:
             self._server.connections.pop(self, None)
+            self._count()
             if self._session is not None:
                 self._server.hub.part(self._session, self._server.clock())
             if self._closing is not None:
@@ -84,24 +97,65 @@ class Connection:
         return self._ws
 
     def send(self, packet: Packet) -> None:
-        """Hand a packet to the transport. Never waits; a client that does not read is closed at the next check."""
+        """Hand a packet to the transport. Never waits; closes a client that has far too much unread."""
         transport = self._transport
         if transport is None or transport.is_closing() or self._closing is not None:
             return
+        self._write(transport, packet)
+        if self._unread(transport) > self._server.settings.client_buffer_bytes + len(packet.payload):
+            self._close_slow("its buffer is full")
+
+    def send_state(self, packets: list[Packet]) -> None:
+        """The same for what takes a client to the present: however large, it is no sign of a slow reader.
+
+        Unless one is still on its way: who asks again and again without reading is treated as any other.
+        """
+        transport = self._transport
+        if transport is None or transport.is_closing() or self._closing is not None:
+            return
+        was_empty = self._excused_to <= self._written - transport.get_write_buffer_size()
+        for packet in packets:
+            self._write(transport, packet)
+        if was_empty:
+            self._excused_to = self._written
+        elif self._unread(transport) > self._server.settings.client_buffer_bytes + sum(len(p.payload) for p in packets):
+            self._close_slow("its buffer is full")
+
+    def offer(self, packet: Packet) -> bool:
+        """The hot path: one write, unless what was written before has not left yet."""
+        transport = self._transport
+        if transport is None or transport.is_closing() or self._closing is not None:
+            return True
+        if transport.get_write_buffer_size() > self._lag_bytes and self._unread(transport) > self._lag_bytes:
+            return False
+        wire = packet.wire or wire_of(packet)
+        transport.write(wire)
+        self._written += len(wire)
+        self._frames += 1
+        return True
+
+    def has_room(self) -> bool:
+        """Whether nearly everything has left."""
+        transport = self._transport
+        return transport is None or transport.get_write_buffer_size() <= self._lag_bytes // ROOM_SHARE
+
+    def _write(self, transport: asyncio.WriteTransport, packet: Packet) -> None:
         wire = wire_of(packet)
         transport.write(wire)
         self._written += len(wire)
-        counters = self._server.counters
-        counters.frames_sent += 1
-        counters.bytes_sent += len(wire)
-        if transport.get_write_buffer_size() > self._server.settings.client_buffer_bytes + len(wire):
-            self._close_slow("its buffer is full")
+        self._frames += 1
+
+    def _unread(self, transport: asyncio.WriteTransport) -> int:
+        """Bytes that wait in the transport, without the snapshots among them."""
+        waiting = transport.get_write_buffer_size()
+        return waiting - max(0, self._excused_to - (self._written - waiting))
 
     def check(self, now_us: int) -> None:
-        """Close the client if it is stuck or silent. Called once a second."""
+        """Close the client if it is stuck or silent. Called four times a second."""
         transport = self._transport
         if transport is None or transport.is_closing() or self._closing is not None:
             return
+        self._count()
         waiting = transport.get_write_buffer_size()
         drained = self._written - waiting
         if waiting == 0 or drained > self._drained:
@@ -111,11 +165,32 @@ class Connection:
         elif now_us - self._stuck_since_us > self._server.settings.write_timeout_s * 1e6:
             self._close_slow("it reads nothing")
         self._drained = drained
-        silence_us = self._server.settings.silence_timeout_s * 1e6
-        # Only who pings is expected to go on pinging: a program that only listens is no less alive.
-        if self._session is not None and self._session.has_pinged and now_us - self._heard_us > silence_us:
-            self._server.counters.closed_silent += 1
-            self.close(CLOSE_SILENT, "silent for too long")
+        self._check_silence(transport, now_us)
+
+    def _check_silence(self, transport: asyncio.WriteTransport, now_us: int) -> None:
+        settings = self._server.settings
+        if self._session is None or self._closing is not None:
+            return  # whoever does not authenticate has a deadline of its own
+        if self._pinged_us is not None:
+            if now_us - self._pinged_us > settings.pong_timeout_s * 1e6:
+                self._server.counters.closed_silent += 1
+                self.close(CLOSE_SILENT, "silent for too long")
+        elif now_us - self._heard_us > settings.ping_interval_s * 1e6:
+            self._pinged_us = now_us
+            transport.write(WIRE_PING)
+            self._written += len(WIRE_PING)
+            self.send(json_packet("ping", server_time_ms=now_us / 1000))
+
+    def _hear(self) -> None:
+        self._heard_us = self._server.clock()
+        self._pinged_us = None
+
+    def _count(self) -> None:
+        counters = self._server.counters
+        frames, written = self._counted
+        counters.frames_sent += self._frames - frames
+        counters.bytes_sent += self._written - written
+        self._counted = (self._frames, self._written)
 
     def close(self, code: int, reason: str) -> None:
         """Begin to close; `run` ends when it is done."""
@@ -153,8 +228,14 @@ class Connection:
         server = self._server
         self.send(json_packet("auth_required"))
         try:
-            message = await self._ws.receive(timeout=server.settings.auth_timeout_s)
+            async with asyncio.timeout(server.settings.auth_timeout_s):
+                message = await self._ws.receive()
+                while message.type in (WSMsgType.PING, WSMsgType.PONG):
+                    if message.type is WSMsgType.PING:
+                        await self._ws.pong(message.data)
+                    message = await self._ws.receive()
         except TimeoutError:
+            server.counters.closed_unauthenticated += 1
             self.close(CLOSE_AUTH_TIMEOUT, "not authenticated in time")
             return None
         if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
@@ -191,16 +272,21 @@ class Connection:
             server.operations,
             self.connection_id,
             role,
-            self.send,
+            self,
             binary=self._ws.ws_protocol == SUBPROTOCOL_BINARY,
         )
         self._session = session
         server.hub.join(session)
         self.send(json_packet("welcome", **server.welcome(session)))
         async for message in self._ws:
-            self._heard_us = server.clock()
             if message.type is WSMsgType.TEXT:
-                for packet in session.receive(message.data, self._heard_us):
-                    self.send(packet)
+                self._hear()
+                self.send_state(session.receive(message.data, self._heard_us))
             elif message.type is WSMsgType.BINARY:
+                self._hear()
                 self.send(error_packet("unsupported_binary", "clients send text"))
+            elif message.type is WSMsgType.PING:
+                await self._ws.pong(message.data)
+            elif message.type is WSMsgType.PONG and not session.answers_pings:
+                # A browser answers for a page that hangs: from a page we want to hear the page.
+                self._hear()

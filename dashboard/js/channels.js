@@ -8,6 +8,9 @@
  * @property {number|null} offset the last message we have
  * @property {number|null} number as binary frames name it
  * @property {boolean} waiting for a snapshot: until it comes, messages still belong to what was before
+ * @property {number|null} lagTo where the merged frame that `lag` announced will take us; null: none is due
+ * @property {"first"|"resumed"|"restarted"|"overrun"|null} came how the last snapshot found us; overrun: too far behind
+ *   to merge what we missed
  */
 
 /** The channels of one page. */
@@ -26,7 +29,7 @@ export class Channels {
    * @returns {Channel}
    */
   add(name) {
-    const channel = { name, id: null, epoch: null, offset: null, number: null, waiting: true };
+    const channel = { name, id: null, epoch: null, offset: null, number: null, waiting: true, lagTo: null, came: null };
     this.byName.set(name, channel);
     return channel;
   }
@@ -45,6 +48,7 @@ export class Channels {
   subscribeMessage(channel) {
     channel.id = `s${++this.lastId}`;
     channel.waiting = true;
+    channel.lagTo = null;
     if (channel.number !== null) this.byNumber.delete(channel.number);
     channel.number = null;
     const message = { type: "subscribe", id: channel.id, channel: channel.name };
@@ -62,21 +66,27 @@ export class Channels {
       channel.id = null;
       channel.number = null;
       channel.waiting = true;
+      channel.lagTo = null;
     }
   }
 
   /**
-   * A snapshot came.
-   * @param {{id: string, channel: string, channel_no: number, epoch: string, offset: number}} message
+   * A snapshot came: the answer to a subscription, or, to one that fell too far behind, instead of what it missed.
+   * @param {{id: string, channel: string, channel_no: number, epoch: string, offset: number,
+   *   recovered: boolean}} message
    * @returns {Channel|null} null when it answers a subscription that we have given up
    */
   snapshot(message) {
     const channel = this.byName.get(message.channel);
     if (!channel || channel.id !== message.id) return null;
+    if (!channel.waiting) channel.came = "overrun";
+    else channel.came = channel.offset === null ? "first" : message.recovered ? "resumed" : "restarted";
+    if (channel.number !== null) this.byNumber.delete(channel.number);
     channel.epoch = message.epoch;
     channel.offset = message.offset;
     channel.number = message.channel_no;
     channel.waiting = false;
+    channel.lagTo = null;
     this.byNumber.set(message.channel_no, channel);
     return channel;
   }
@@ -91,6 +101,35 @@ export class Channels {
     if (!channel || channel.waiting || offset <= channel.offset) return "ignore";
     if (offset !== channel.offset + 1) return "gap";
     channel.offset = offset;
+    channel.lagTo = null;
+    return "apply";
+  }
+
+  /**
+   * `lag` came: the merged frame behind it will take us from `after` to `offset`. It does not do so itself, so that a
+   * line that breaks between the two costs nothing.
+   * @param {Channel|undefined} channel
+   * @param {{after: number, offset: number}} message
+   * @returns {"apply"|"ignore"|"gap"}
+   */
+  lag(channel, { after, offset }) {
+    if (!channel || channel.waiting || offset <= channel.offset) return "ignore";
+    if (after !== channel.offset) return "gap";
+    channel.lagTo = offset;
+    return "apply";
+  }
+
+  /**
+   * The merged frame came.
+   * @param {Channel|undefined} channel
+   * @param {number} offset
+   * @returns {"apply"|"ignore"|"gap"}
+   */
+  merged(channel, offset) {
+    if (!channel || channel.waiting || offset <= channel.offset) return "ignore";
+    if (offset !== channel.lagTo) return "gap";
+    channel.offset = offset;
+    channel.lagTo = null;
     return "apply";
   }
 }

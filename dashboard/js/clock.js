@@ -1,6 +1,7 @@
 // The server's clock as seen from here: ages on the page are right even where the computer's own clock is wrong.
 
 const SAMPLES = 8; // at one ping in 10 s: a drifting clock is followed within a minute or two
+const RESOLUTION_MS = 1; // our clock counts whole milliseconds
 
 /** Estimates how far the server's clock is ahead of ours, from the answers to our pings. */
 export class ServerClock {
@@ -10,6 +11,8 @@ export class ServerClock {
     this.offsetMs = 0;
     /** @type {number|null} round trip of the latest ping */
     this.latencyMs = null;
+    /** @type {number|null} how wrong `now()` can be, either way; null while there is only a first guess */
+    this.uncertaintyMs = null;
     /** @type {{offset: number, rtt: number}[]} */
     this.samples = [];
   }
@@ -25,6 +28,7 @@ export class ServerClock {
    */
   reset(serverMs) {
     this.samples = [];
+    this.uncertaintyMs = null;
     this.offsetMs = serverMs - this.localNow();
   }
 
@@ -41,7 +45,9 @@ export class ServerClock {
     if (clash) this.samples = [];
     this.samples.push(sample);
     if (this.samples.length > SAMPLES) this.samples.shift();
-    this.offsetMs = this.samples.reduce((best, s) => (s.rtt <= best.rtt ? s : best)).offset;
+    const best = this.samples.reduce((least, s) => (s.rtt <= least.rtt ? s : least));
+    this.offsetMs = best.offset;
+    this.uncertaintyMs = best.rtt / 2 + RESOLUTION_MS;
     this.latencyMs = rtt;
   }
 }

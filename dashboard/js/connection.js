@@ -2,14 +2,14 @@
 
 import { backoffMs } from "./backoff.js";
 import { Channels } from "./channels.js";
-import { decodeFrame, KIND_READINGS } from "./frames.js";
+import { decodeFrame, KIND_MERGED, KIND_READINGS } from "./frames.js";
 import { PendingCommands } from "./pending.js";
 
 const SUBPROTOCOL = "fleetwire.v1";
 const PING_MS = 10_000;
 const FIRST_PINGS = 3; // the first ones sooner: while a page is being built, a round trip looks long
 const FIRST_PING_MS = 1_500;
-const SILENCE_MS = 25_000; // the server says something every two seconds; 25 s of nothing is a dead line
+const SILENCE_MS = 25_000; // our own pings are answered every ten seconds; 25 s of nothing is a dead line
 const PROBE_MS = 5_000; // after waking up: a live line answers within this
 
 const CLOSE_WRONG_TOKEN = 4500;
@@ -69,6 +69,7 @@ export class Connection {
   start() {
     window.addEventListener("online", () => this.#wake());
     document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && this.#wake());
+    document.addEventListener("resume", () => this.#wake()); // a tab that the browser had frozen
     this.watchdog = setInterval(() => this.#watch(), Math.min(2_000, this.pingMs));
     this.#connect();
   }
@@ -238,9 +239,9 @@ export class Connection {
   #handleFrame(frame) {
     const channel = this.channels.byNumber.get(frame.channelNo);
     if (!channel) return; // of a subscription that we have given up
-    if (frame.kind !== KIND_READINGS || this.#advances(channel, frame.offset)) {
-      this.store.readings(channel.name, frame, this.clock.now());
-    }
+    if (frame.kind === KIND_READINGS && !this.#advances(channel, frame.offset)) return;
+    if (frame.kind === KIND_MERGED && !this.#judged(channel, this.channels.merged(channel, frame.offset))) return;
+    this.store.readings(channel.name, frame, this.clock.now());
   }
 
   #handle(message) {
@@ -250,8 +251,7 @@ export class Connection {
       case "welcome":
         return this.#welcome(message);
       case "snapshot":
-        if (this.channels.snapshot(message) && !message.recovered) this.store.snapshot(message);
-        return;
+        return this.#snapshot(message);
       case "series":
         if (this.#advances(this.channels.byName.get(message.channel), message.offset)) this.store.describeSeries(message);
         return;
@@ -268,9 +268,12 @@ export class Connection {
       case "source":
         return this.store.source(message);
       case "stats":
-        return this.store.setStats(message, Date.now());
+        if (this.#advances(this.channels.byName.get(message.channel), message.offset)) this.store.setStats(message.counters, message.time_ms);
+        return;
       case "lag":
-        return this.store.lag(message);
+        return this.#lag(this.channels.byName.get(message.channel), message);
+      case "ping":
+        return this.#send({ type: "pong" });
       case "pong":
         this.clock.pong(message.client_time_ms, message.server_time_ms);
         this.store.emit("connection");
@@ -307,8 +310,25 @@ export class Connection {
     this.store.setConnection({ state: "live", lostAt: null, retryAt: null, closeCode: null, reason: "" });
   }
 
+  #snapshot(message) {
+    const channel = this.channels.snapshot(message);
+    if (!channel) return;
+    this.store.subscribed(channel, this.clock.now());
+    if (message.recovered) return;
+    if (channel.name === "stats") this.store.setStats(message.counters, this.clock.now());
+    else this.store.snapshot(message);
+  }
+
+  #lag(channel, message) {
+    if (this.#judged(channel, this.channels.lag(channel, message))) this.store.lag(message, Date.now());
+  }
+
   #advances(channel, offset) {
-    const verdict = this.channels.advance(channel, offset);
+    return this.#judged(channel, this.channels.advance(channel, offset));
+  }
+
+  /** Whether a numbered message is to be applied. */
+  #judged(channel, verdict) {
     if (verdict === "gap") {
       // Should not happen on an ordered line; if it does, the server sends what is missing.
       this.#send({ type: "unsubscribe", id: channel.id });

@@ -43,9 +43,10 @@ export function gapLimit(intervalMs) {
  * @param {number} toMs
  * @param {number} columns
  * @param {number} gapMs break the line where samples are further apart
+ * @param {(fromMs: number, toMs: number) => number} [mergedMs] how much of a silence is none: see `History.mergedMs`
  * @returns {Line}
  */
-export function decimate(ring, fromMs, toMs, columns, gapMs) {
+export function decimate(ring, fromMs, toMs, columns, gapMs, mergedMs = () => 0) {
   const room = 3 * (columns + 2); // a break and two points for each column, and for what lies before the first
   const line = { x: new Float64Array(room), y: new Float64Array(room), points: 0, low: NaN, high: NaN, last: NaN };
   const width = (toMs - fromMs) / columns;
@@ -84,7 +85,7 @@ export function decimate(ring, fromMs, toMs, columns, gapMs) {
     const value = ring.value(i);
     const here = time < fromMs ? -1 : Math.min(columns - 1, Math.floor((time - fromMs) / width));
     const bad = !Number.isFinite(value);
-    const hole = bad || time - previous > gapMs;
+    const hole = bad || (time - previous > gapMs && time - previous - mergedMs(previous, time) > gapMs);
     if (here !== column) {
       flush();
       column = here;

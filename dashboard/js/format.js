@@ -47,6 +47,25 @@ export function formatNumber(value, precision) {
 }
 
 /**
+ * How many of something, in a few characters: "312", "12.4 k", "3.1 M".
+ * @param {number} count
+ */
+export function formatCount(count) {
+  for (const [size, letter] of [[1e9, "G"], [1e6, "M"], [1e4, "k"]]) {
+    const unit = letter === "k" ? 1e3 : size;
+    // Cut off, not rounded: 999 999 is not yet a million.
+    if (count >= size) return `${formatNumber(Math.floor((count / unit) * 10) / 10, 1)} ${letter}`;
+  }
+  return formatNumber(count, 0);
+}
+
+/** @param {number} bytes */
+export function formatBytes(bytes) {
+  if (bytes < 10_000) return `${formatNumber(bytes, 0)} B`;
+  return `${formatCount(bytes)}B`;
+}
+
+/**
  * A series' value without its unit.
  * @param {{kind: string, precision: number|null}} series
  * @param {number|boolean|string|null} value

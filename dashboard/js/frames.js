@@ -2,6 +2,7 @@
 
 export const KIND_READINGS = 1;
 export const KIND_RECENT = 2;
+export const KIND_MERGED = 3; // of a time in which we read too slowly: smallest, largest and newest of each series
 export const HEADER_BYTES = 40;
 
 const VERSION = 1;
@@ -12,7 +13,7 @@ export class FrameError extends Error {}
 
 /**
  * @typedef {object} Frame
- * @property {number} kind KIND_READINGS or KIND_RECENT; others are of a newer server
+ * @property {number} kind KIND_READINGS, KIND_RECENT or KIND_MERGED; others are of a newer server
  * @property {number} offset of the channel; 0 for KIND_RECENT
  * @property {number} channelNo
  * @property {number} count

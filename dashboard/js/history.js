@@ -6,6 +6,7 @@ import { SampleRing } from "./rings.js";
 const MAX_SAMPLES = 400_000;
 const MAX_PER_SERIES = 16_384;
 const MIN_PER_SERIES = 256;
+const MAX_MERGED = 64;
 
 export class History {
   constructor() {
@@ -13,12 +14,17 @@ export class History {
     this.deviceId = null;
     /** @type {Map<number, SampleRing>} by series id */
     this.rings = new Map();
+    /** @type {{fromMs: number, toMs: number}[]} times in which readings came merged: few points, but no holes */
+    this.merged = [];
+    this.framedMs = NaN; // the latest live frame
   }
 
   /** @param {string|null} deviceId whose samples to keep from now on; null: of none */
   open(deviceId) {
     this.deviceId = deviceId;
     this.rings.clear();
+    this.merged = [];
+    this.framedMs = NaN;
   }
 
   /** @param {number} seriesId */
@@ -51,9 +57,31 @@ export class History {
     return oldest === Infinity ? null : oldest;
   }
 
+  /**
+   * A live frame of the open device came.
+   * @param {number} serverMs
+   * @param {boolean} isMerged whether it stands for all the time since the one before
+   */
+  framed(serverMs, isMerged) {
+    if (isMerged && this.framedMs < serverMs) this.merged.push({ fromMs: this.framedMs, toMs: serverMs });
+    if (this.merged.length > MAX_MERGED) this.merged.shift();
+    this.framedMs = serverMs;
+  }
+
+  /**
+   * For how much of the time between two samples we know that others lay there and were merged: that is no hole.
+   * @param {number} fromMs
+   * @param {number} toMs
+   * @returns {number} milliseconds
+   */
+  mergedMs(fromMs, toMs) {
+    return this.merged.reduce((sum, span) => sum + Math.max(0, Math.min(toMs, span.toMs) - Math.max(fromMs, span.fromMs)), 0);
+  }
+
   /** The past is about to be told anew. */
   clear() {
     for (const ring of this.rings.values()) ring.clear();
+    this.merged = [];
   }
 
   /** @param {number} seriesId */

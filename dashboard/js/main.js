@@ -12,6 +12,7 @@ import { BannersView } from "./views/banners.js";
 import { DeviceView } from "./views/device.js";
 import { FleetView } from "./views/fleet.js";
 import { HeaderView } from "./views/header.js";
+import { HealthPanel } from "./views/health_panel.js";
 import { TokenForm } from "./views/token_form.js";
 
 /**
@@ -23,6 +24,7 @@ import { TokenForm } from "./views/token_form.js";
  * @property {Scheduler} scheduler
  * @property {() => void} titleChanged
  * @property {(open?: boolean) => void} toggleActivity
+ * @property {() => void} openHealth
  */
 
 const store = new Store();
@@ -31,7 +33,7 @@ const connection = new Connection(store, clock);
 const scheduler = new Scheduler();
 
 /** @type {Context} */
-const context = { store, connection, clock, scheduler, titleChanged: showTitle, toggleActivity };
+const context = { store, connection, clock, scheduler, titleChanged: showTitle, toggleActivity, openHealth: () => health.open() };
 
 /** The view that is shown. */
 let page = null;
@@ -40,6 +42,7 @@ const main = el("main", { id: "main", tabindex: "-1" });
 const fleet = new FleetView(context);
 const tokenForm = new TokenForm(context);
 const activity = new ActivityView(context);
+const health = new HealthPanel(context);
 const header = new HeaderView(context);
 const banners = new BannersView(context);
 activity.onUnread = (count) => header.setUnread(count);
@@ -50,6 +53,7 @@ document.body.append(
   banners.element,
   banners.voice,
   el("div.frame", {}, main, activity.element),
+  health.element,
 );
 
 function show(next) {
@@ -98,6 +102,7 @@ function skipToMain(event) {
 store.on("connection", () => {
   setAttr(document.body, "data-connection", store.connection.state);
   showLost();
+  if (store.connection.state === "auth") health.close();
   if (store.connection.state === "auth" || page === tokenForm) route();
   if (page === tokenForm) tokenForm.update();
   showTitle();
@@ -111,16 +116,27 @@ document.addEventListener("keydown", (event) => {
     fleet.focusSearch();
   }
 });
+// What a frame of the display has painted can be seen when the next one begins.
+scheduler.onPaint = () => {
+  const { latency } = store;
+  if (!latency.isWaiting) return;
+  const upTo = latency.noted;
+  requestAnimationFrame(() => latency.shown(upTo, clock.now()));
+};
+const watchSeen = () => store.latency.setSeen(document.visibilityState === "visible");
+document.addEventListener("visibilitychange", watchSeen);
+watchSeen();
 onTheme(() => scheduler.invalidateAll());
 // Ages grow, banners count. One timer for the whole page; nothing while nobody looks.
 setInterval(() => {
   if (document.visibilityState !== "visible") return;
-  scheduler.invalidateAll();
+  scheduler.ageAll();
   banners.update();
   page?.tick?.();
 }, 1_000);
 
 connection.follow("fleet");
+connection.follow("stats");
 route();
 connection.start();
 

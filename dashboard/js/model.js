@@ -28,6 +28,8 @@
  *   null until its own channel has told them
  * @property {Map<string, Series>} series by metric, in order of appearance
  * @property {number|null} lastSeenMs
+ * @property {"own"|"ahead"|"none"} clock what its readings' times are worth: its own; of the future; the bridge's stamp,
+ *   because it told no time or a wrong one
  */
 
 /**

@@ -2,8 +2,10 @@
 //
 // Names and ids come from devices, so they are keys of Maps only, never of objects.
 
-import { KIND_READINGS, KIND_RECENT } from "./frames.js";
+import { KIND_MERGED, KIND_READINGS, KIND_RECENT } from "./frames.js";
+import { Health } from "./health.js";
 import { History } from "./history.js";
+import { Latency } from "./latency.js";
 import { decode, hasEnded } from "./model.js";
 import { SPARK_SPAN_MS, SparkRing } from "./rings.js";
 
@@ -39,14 +41,13 @@ export class Store {
     /** @type {Map<string, object>} by name */
     this.sources = new Map();
     this.operators = 0;
-    /** @type {{at: number, counters: object}|null} */
-    this.stats = null;
-    this.previousStats = null;
     this.session = { id: null, role: null, version: null, epoch: null, limits: null };
-    this.behindMs = null; // smoothed: from the bridge having a reading to the page having it
-    this.conflated = 0;
     this.fleetKnown = false; // true once the first snapshot came
     this.connection = { state: "connecting", lostAt: null, retryAt: null, closeCode: null, reason: "" };
+
+    /** What was lost, merged and delayed. */
+    this.health = new Health();
+    this.latency = new Latency();
 
     /** Samples of the device that is open. */
     this.history = new History();
@@ -92,7 +93,7 @@ export class Store {
     };
     if (!sameServer) {
       // Counters and ids of another run; the commands it never finished can no longer end.
-      this.stats = this.previousStats = null;
+      this.health.reset();
       this.notes = [];
       for (const [id, command] of this.commands) {
         if (!hasEnded(command)) this.commands.set(id, { ...command, lost: true });
@@ -103,6 +104,17 @@ export class Store {
     this.notes = (message.notes ?? []).slice(-MAX_NOTES);
     for (const command of message.commands ?? []) this.#putCommand(command);
     for (const event of ["presence", "sources", "notes", "commands", "stats"]) this.emit(event);
+  }
+
+  /**
+   * A snapshot came.
+   * @param {import("./channels.js").Channel} channel
+   * @param {number} nowMs the server's time
+   */
+  subscribed(channel, nowMs) {
+    this.latency.begin(nowMs);
+    // Every page follows the fleet, so counting there counts each break once.
+    if (channel.name === "fleet" && channel.came in this.health.own) this.health.own[channel.came]++;
   }
 
   // ----- devices and series -----------------------------------------------------------------------------
@@ -127,8 +139,7 @@ export class Store {
 
   /** A `device` message. */
   device(message) {
-    if (message.device.removed) this.#removeDevice(message.device.device_id);
-    else this.#putDevice(message.device);
+    this.#changeDevice(message.device);
     this.emit("devices");
   }
 
@@ -148,29 +159,40 @@ export class Store {
    */
   readings(channel, frame, nowMs) {
     const isFleet = channel === "fleet";
-    const live = frame.kind === KIND_READINGS;
+    const measure = frame.kind === KIND_READINGS;
+    const live = measure || frame.kind === KIND_MERGED;
     if (!live && frame.kind !== KIND_RECENT) return;
     const touched = new Set();
     const horizon = nowMs - SPARK_SPAN_MS; // what is older says nothing about how long we have been watching
     const serverMs = frame.serverTimeUs / 1000;
     const { values, seriesIds, deltasUs, baseTimeUs, count } = frame;
     let current = null;
+    let device = null;
+    let newestMs = -Infinity; // measured, by a clock of a device
     for (let i = 0; i < count; i++) {
       const id = seriesIds[i];
-      if (current === null || current.id !== id) current = this.series.get(id) ?? null;
-      if (current === null) continue;
-      const timeMs = (baseTimeUs + deltasUs[i]) / 1000;
-      if (live) this.#applyReading(current, timeMs, values[i], serverMs);
+      if (current === null || current.id !== id) {
+        current = this.series.get(id) ?? null;
+        device = current && this.devices.get(current.deviceId);
+      }
+      if (!device) continue;
+      const timeUs = baseTimeUs + deltasUs[i];
+      const timeMs = timeUs / 1000;
+      if (measure) {
+        // Devices tell whole milliseconds; the bridge's own stamp, taken where they tell nothing, does not stop there.
+        if (timeUs % 1000 !== 0) device.clock = "none";
+        else if (timeMs > serverMs) device.clock = "ahead";
+        else if (timeMs > newestMs && device.clock !== "none") newestMs = timeMs;
+      }
+      if (live) this.#applyReading(current, device, timeMs, values[i], serverMs, measure);
       if (isFleet && current.spark) {
         current.spark.push(timeMs, values[i]);
         if (timeMs < this.sparksSinceMs && timeMs > horizon) this.sparksSinceMs = timeMs;
-      } else if (!isFleet) this.history.keep(current, this.devices.get(current.deviceId)?.series.size ?? 1, timeMs, values[i]);
+      } else if (!isFleet) this.history.keep(current, device.series.size, timeMs, values[i]);
       touched.add(current.deviceId);
     }
-    if (live && isFleet) {
-      const behind = Math.max(0, nowMs - serverMs);
-      this.behindMs = this.behindMs === null ? behind : this.behindMs * 0.8 + behind * 0.2;
-    }
+    if (live && channel === `device/${this.history.deviceId}`) this.history.framed(serverMs, !measure);
+    if (measure) this.latency.note(newestMs, serverMs, nowMs, isFleet === (this.history.deviceId === null));
     this.emit("readings", touched);
     if (!isFleet) this.emit("history");
   }
@@ -201,29 +223,24 @@ export class Store {
 
   /**
    * @param {object} counters since the bridge started
-   * @param {number} at our time of receipt in ms
+   * @param {number} at the server's time in ms
    */
   setStats(counters, at) {
-    this.previousStats = this.stats;
-    this.stats = { at, counters };
-    this.emit("stats");
-  }
-
-  lag(message) {
-    this.conflated += Number(message.conflated) || 0;
+    this.health.take(counters, at);
     this.emit("stats");
   }
 
   /**
-   * How fast a counter grows.
-   * @param {string} name
-   * @returns {number|null} per second; null while two messages have not come
+   * We read too slowly, and get in one what changed meanwhile; the merged readings follow.
+   * @param {object} message
+   * @param {number} at our time in ms
    */
-  rate(name) {
-    if (!this.stats || !this.previousStats) return null;
-    const seconds = (this.stats.at - this.previousStats.at) / 1000;
-    const growth = this.stats.counters[name] - this.previousStats.counters[name];
-    return seconds > 0 && growth >= 0 ? growth / seconds : null;
+  lag(message, at) {
+    this.health.lag(message.conflated, at);
+    for (const device of message.devices ?? []) this.#changeDevice(device);
+    for (const series of message.series ?? []) this.#putSeries(series, false);
+    this.emit("devices");
+    this.emit("stats");
   }
 
   /**
@@ -243,10 +260,16 @@ export class Store {
 
   // ----- inner workings ---------------------------------------------------------------------------------
 
+  #changeDevice(told) {
+    if (told.removed) this.#removeDevice(told.device_id);
+    else this.#putDevice(told);
+  }
+
   #putDevice(info) {
     let device = this.devices.get(info.device_id);
     if (!device) {
-      device = { id: info.device_id, info, commandNames: [], commands: null, series: new Map(), lastSeenMs: null };
+      device = { id: info.device_id, info, commandNames: [], commands: null, series: new Map(), lastSeenMs: null, clock: "own" };
+      device.hasOwnClock = true;
       this.devices.set(info.device_id, device);
     }
     device.info = info;
@@ -316,11 +339,11 @@ export class Store {
     this.changedDevices.add(device.id);
   }
 
-  #applyReading(series, timeMs, number, serverMs) {
-    const device = this.devices.get(series.deviceId);
-    if (device && serverMs > (device.lastSeenMs ?? 0)) device.lastSeenMs = serverMs;
+  #applyReading(series, device, timeMs, number, serverMs, isEach) {
+    if (serverMs > (device.lastSeenMs ?? 0)) device.lastSeenMs = serverMs;
     if (series.timeMs !== null && timeMs < series.timeMs) return; // late: kept in the rings, not shown as the latest
-    if (series.timeMs !== null && timeMs > series.timeMs && series.quality !== "stale") {
+    // Merged readings are further apart than the device sends them.
+    if (isEach && series.timeMs !== null && timeMs > series.timeMs && series.quality !== "stale") {
       const interval = timeMs - series.timeMs;
       series.intervalMs = series.intervalMs === 0 ? interval : series.intervalMs * 0.9 + interval * 0.1;
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 
 import pytest
@@ -11,6 +12,7 @@ from playwright.async_api import Page, expect
 from tests.e2e.conftest import ARTIFACTS, OpenPage
 from tests.support.bridge import Bridge, simulated_devices
 from tests.support.mosquitto import Mosquitto
+from tests.support.proxy import Proxy
 
 pytestmark = [pytest.mark.browser, pytest.mark.broker, pytest.mark.timeout(120)]
 
@@ -37,12 +39,14 @@ async def test_the_fleet_is_live_and_its_values_move(bridge: Bridge, simulators:
     await live(page)
     assert "token" not in page.url
     await expect(page.get_by_test_id("operators")).to_contain_text("1")
-    await page.wait_for_function(f"window.fleetwire.store.devices.size === {DEVICES}", timeout=PATIENCE_MS)
+    await page.wait_for_function(f"() => window.fleetwire.store.devices.size === {DEVICES}", timeout=PATIENCE_MS)
     row = page.get_by_test_id("device-row").first
     await expect(row).to_have_attribute("data-status", "online", timeout=PATIENCE_MS)
     value = row.locator("[data-role=value]").first
     before = await value.text_content()
     await expect(value).not_to_have_text(before or "", timeout=PATIENCE_MS)
+    health = re.compile(r"\d+ lost · .*\d+ conflated · [\d.]+ s behind")
+    await expect(page.get_by_test_id("health")).to_have_text(health, timeout=PATIENCE_MS)
     # The sparkline is drawn: some pixel of the canvas is not empty.
     await page.wait_for_function(
         """() => { const canvas = document.querySelector('[data-testid=device-row] canvas');
@@ -99,10 +103,31 @@ async def test_the_page_recovers_from_a_restart_without_a_reload(
     await bridge.start()
     await live(page)
     assert await page.evaluate("window.notReloaded") is True
-    await page.wait_for_function(f"window.fleetwire.store.devices.size === {DEVICES}", timeout=PATIENCE_MS)
+    await page.wait_for_function(f"() => window.fleetwire.store.devices.size === {DEVICES}", timeout=PATIENCE_MS)
     # The browser logs the refused connections by itself; they are what this test provokes.
     complaints: list[str] = open_page.complaints  # type: ignore[attr-defined]
     complaints[:] = [text for text in complaints if "WebSocket connection to" not in text]
+
+
+async def test_a_page_that_cannot_keep_up_is_told_and_catches_up(
+    bridge: Bridge, mosquitto: Mosquitto, open_page: OpenPage
+) -> None:
+    async with Proxy(bridge.port) as proxy, simulated_devices(DEVICES, mosquitto.url, "--rate", "60"):
+        page = await open_page(f"http://127.0.0.1:{proxy.port}/?token={bridge.token}")
+        await live(page)
+        # Everything at full rate: 300 KB a second. In braces, because a function that comes back would be called.
+        await page.evaluate("() => { window.fleetwire.connection.follow('log'); }")
+        await page.wait_for_timeout(1_000)
+        proxy.flows.clear()
+        await asyncio.sleep(8)  # more than the kernel holds, less than the 10 s after which the bridge hangs up
+        proxy.flows.set()
+        await page.wait_for_function("() => window.fleetwire.store.health.own.merged > 0", timeout=PATIENCE_MS)
+        await expect(page.get_by_text("too slowly").first).to_be_visible()
+        await expect(page.get_by_text("too slowly")).to_have_count(0, timeout=PATIENCE_MS)
+        assert await page.evaluate("window.fleetwire.store.health.own.restarted") == 0
+        await live(page)
+        assert proxy.connections < 20  # the same WebSocket all the time: it never had to come back
+        assert await page.evaluate("window.fleetwire.store.health.own.resumed") == 0
 
 
 async def test_markup_in_names_and_values_is_shown_as_text(
@@ -144,7 +169,7 @@ async def test_pictures_for_the_readme(bridge: Bridge, simulators: None, open_pa
     theme = "dark" if dark else "light"
     page = await open_page(link(bridge), dark=dark)
     await live(page)
-    await page.wait_for_function(f"window.fleetwire.store.devices.size === {DEVICES}", timeout=PATIENCE_MS)
+    await page.wait_for_function(f"() => window.fleetwire.store.devices.size === {DEVICES}", timeout=PATIENCE_MS)
     await page.wait_for_timeout(5_000)  # some history for the sparklines
     await pictures(page, f"fleet-{{width}}-{theme}.png")
     await page.evaluate(

@@ -115,7 +115,8 @@ async def test_falls_back_when_the_broker_hangs_up_on_version_5() -> None:
             writer.write(b"\x20\x02\x00\x00")
             subscribe = await reader.read(1000)
             writer.write(b"\x90\x03" + subscribe[2:4] + b"\x01")
-            await reader.read(1000)
+            while await reader.read(1000):
+                pass
 
     async with tcp_server(old_broker) as port, running(f"mqtt://127.0.0.1:{port}") as (_, recorder):
         status = await recorder.wait_status("connected")
@@ -412,7 +413,7 @@ async def test_half_open_connection_is_noticed(mosquitto: Mosquitto) -> None:
     ):
         await recorder.wait_status("connected")
         await asyncio.sleep(8)  # longer than 1.5 keep-alives without a message: pings keep it alive
-        assert len(recorder.statuses) == 2
+        assert {status.state for status in recorder.statuses[1:]} == {"connected"}
         proxy.silent = True
         began = time.monotonic()
         await recorder.wait_status("disconnected", "half-open")
@@ -445,7 +446,7 @@ async def test_another_client_with_our_id_is_suspected_when_the_broker_says_noth
 
 async def test_bytes_that_are_not_mqtt_cost_the_connection_only() -> None:
     async with tcp_server(speak_http) as port, running(f"mqtt://127.0.0.1:{port}") as (source, recorder):
-        await recorder.wait_status("disconnected")
+        await recorder.wait_status("disconnected", timeout_s=5)
         await asyncio.sleep(0.3)
         assert source.status.state == "disconnected"
 

@@ -1,8 +1,9 @@
-"""A TCP proxy that can fall silent: connections stay open, but nothing passes any more (a half-open network)."""
+"""A TCP proxy that can fall silent (connections stay open, but nothing passes: a half-open network) or read nothing."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 from types import TracebackType
 
 
@@ -13,6 +14,8 @@ class Proxy:
         self.port = 0
         self.silent = False
         self.connections = 0
+        self.flows = asyncio.Event()  # cleared: it does not even read, like a client that is too slow
+        self.flows.set()
         self._target_port = target_port
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -37,7 +40,11 @@ class Proxy:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
-        there = await asyncio.open_connection("127.0.0.1", self._target_port)
+        upstream = socket.socket()
+        upstream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32_768)  # so that who does not read is soon noticed
+        upstream.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(upstream, ("127.0.0.1", self._target_port))
+        there = await asyncio.open_connection(sock=upstream)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._pump(reader, there[1]))
@@ -51,6 +58,7 @@ class Proxy:
 
     async def _pump(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         while data := await source.read(65_536):
+            await self.flows.wait()
             if self.silent:
                 continue  # read, so that the sender sees nothing unusual
             target.write(data)

@@ -17,6 +17,7 @@ class Recorder:
     def __init__(self) -> None:
         self.messages: list[Message] = []
         self.statuses: list[SourceStatus] = []
+        self.shed = 0
         # Called for each message before it is remembered; may raise, as a listener should not.
         self.before: Callable[[Message], None] | None = None
         self._changed = asyncio.Event()
@@ -29,6 +30,10 @@ class Recorder:
 
     def on_status(self, status: SourceStatus) -> None:
         self.statuses.append(status)
+        self._changed.set()
+
+    def on_shed(self, count: int) -> None:
+        self.shed += count
         self._changed.set()
 
     @property

@@ -13,7 +13,7 @@ from bridge.core.commands import State
 from bridge.core.counters import Counters
 from bridge.core.model import Availability, Kind, Quality
 from bridge.live import messages
-from bridge.live.hub import DEVICE, FLEET, LOG
+from bridge.live.messages import DEVICE, FLEET, LOG, STATS
 from bridge.settings import Section, Settings
 from bridge.web.responses import STATUS_OF_CODE
 from bridge.web.server import Server
@@ -69,7 +69,7 @@ def test_messages_from_the_client_and_their_fields() -> None:
     table = {row[0].strip("`"): row[1] for row in rows(section("From the client")) if row[0].startswith("`")}
     assert set(table) == set(messages.TYPES)
     for name, type_ in messages.TYPES.items():
-        told = {field.strip("`?") for field in table[name].split(", ")}
+        told = {field.strip("`?") for field in table[name].split(", ") if field}
         optional = {field.strip("`?") for field in table[name].split(", ") if field.strip("`").endswith("?")}
         fields = msgspec.structs.fields(type_)
         assert told == {field.name for field in fields}, name
@@ -79,7 +79,7 @@ def test_messages_from_the_client_and_their_fields() -> None:
 def test_messages_from_the_server() -> None:
     told = first_words(section("From the server"))
     told |= set(re.findall(r'"type": "(\w+)"', PROTOCOL))
-    sent = {"snapshot", "device", "series"}  # these are put together from bytes, in live/hub.py
+    sent = {"snapshot", "device", "series", "stats"}  # these are put together from bytes, in live/hub.py
     for path in Path("bridge").rglob("*.py"):
         text = path.read_text(encoding="utf-8")
         sent |= set(re.findall(r'json_packet\(\s*"(\w+)"', text))
@@ -93,6 +93,11 @@ def test_counters() -> None:
     assert first_words(told) >= {*Counters.FIELDS, "rejected"}
     for field, text in Counters.FIELDS.items():
         assert [row[1] for row in rows(told) if row[0] == f"`{field}`"] == [text]
+
+
+def test_the_page_has_words_for_every_counter() -> None:
+    told = set(re.findall(r'(?:count|bytes)\("(\w+)"', Path("dashboard/js/hops.js").read_text(encoding="utf-8")))
+    assert told == {*Counters.FIELDS, "rejected", "broker_dropped"}
 
 
 def test_routes() -> None:
@@ -119,7 +124,7 @@ def test_words_of_the_model(words: type) -> None:
 
 
 def test_channels_and_subprotocols() -> None:
-    assert {row[0].strip("`") for row in rows(section("Channels"))[1:]} == {FLEET, f"{DEVICE}<device_id>", LOG}
+    assert {row[0].strip("`") for row in rows(section("Channels"))[1:]} == {FLEET, f"{DEVICE}<device_id>", LOG, STATS}
     assert f"`{messages.SUBPROTOCOL_BINARY}`" in PROTOCOL
     assert f"`{messages.SUBPROTOCOL_JSON}`" in PROTOCOL
 

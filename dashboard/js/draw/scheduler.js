@@ -2,6 +2,7 @@
 // can be seen, and no more often than it asks for.
 
 const PERIOD_MS = 250; // four times a second: what people can read
+const AGE_MS = 900; // ages need a paint of their own only when nothing else caused one
 
 /**
  * @typedef {object} Painted
@@ -19,6 +20,8 @@ export class Scheduler {
     this.timerDue = 0;
     this.frame = 0;
     this.framedAt = -Infinity;
+    /** Called when something was painted, in the same animation frame. */
+    this.onPaint = () => {};
     this.observer = new IntersectionObserver((entries) => this.#seen(entries), { rootMargin: "200px 0px" });
     document.addEventListener("visibilitychange", () => this.#plan());
   }
@@ -49,7 +52,16 @@ export class Scheduler {
     };
   }
 
-  /** Everything again: ages have grown, or colours have changed. */
+  /**
+   * Everything again, but together with the next readings if they come: a paint for the sake of ages alone would keep
+   * the readings that come right after it waiting for a quarter of a second.
+   */
+  ageAll() {
+    for (const item of this.items.values()) if (item.visible) this.dirty.add(item);
+    if (performance.now() - this.framedAt >= AGE_MS) this.#plan();
+  }
+
+  /** Everything again, soon: colours have changed. */
   invalidateAll() {
     for (const item of this.items.values()) if (item.visible) this.dirty.add(item);
     this.#plan();
@@ -97,17 +109,20 @@ export class Scheduler {
     this.frame = 0;
     const now = performance.now();
     this.framedAt = now;
+    let isPainted = false;
     for (const item of this.dirty) {
       // A display frame early is on time: otherwise 250 ms becomes 266.
       if (!item.visible || now - item.paintedAt < item.periodMs - 17) continue;
       this.dirty.delete(item);
       item.paintedAt = now;
+      isPainted = true;
       try {
         item.paint();
       } catch (error) {
         console.error("fleetwire: something could not be drawn", error);
       }
     }
+    if (isPainted) this.onPaint();
     this.#plan();
   }
 }

@@ -8,9 +8,10 @@ import { prepare } from "./canvas.js";
  * @param {number} fromMs
  * @param {number} toMs
  * @param {number} gapMs from which silence on a state is no longer assumed to hold
+ * @param {(fromMs: number, toMs: number) => number} [mergedMs] how much of a silence is none: see `History.mergedMs`
  * @returns {{from: number, to: number, value: number}[]} value NaN: no value
  */
-export function runs(ring, fromMs, toMs, gapMs) {
+export function runs(ring, fromMs, toMs, gapMs, mergedMs = () => 0) {
   const result = [];
   let run = null;
   for (let i = Math.max(0, ring.lowerBound(fromMs) - 1); i < ring.length; i++) {
@@ -18,7 +19,7 @@ export function runs(ring, fromMs, toMs, gapMs) {
     if (time > toMs) break;
     const value = ring.value(i);
     const same = run !== null && (run.value === value || (Number.isNaN(run.value) && Number.isNaN(value)));
-    const hole = run !== null && time - run.seen > gapMs;
+    const hole = run !== null && time - run.seen > gapMs && time - run.seen - mergedMs(run.seen, time) > gapMs;
     if (run && same && !hole) {
       run.seen = time;
       continue;

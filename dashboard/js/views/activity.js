@@ -1,14 +1,13 @@
-// What everybody does: commands of all operators as they happen, notes, and the counters of every hop.
+// What everybody does: commands of all operators as they happen, and notes.
 
-import { el, setAttr, setText } from "../dom.js";
-import { clip, formatMoment, formatNumber } from "../format.js";
+import { el } from "../dom.js";
+import { clip, formatMoment } from "../format.js";
 import { deviceHref } from "../route.js";
 import { label } from "../schema.js";
 import { logEntry, startedAt } from "./command_status.js";
 
 const SHOWN = 60;
 const MAX_NOTE = 500;
-const COUNTER_WORDS = new Map([["received", "messages received"], ["rejected", "rejected"]]);
 
 export class ActivityView {
   /** @param {import("../main.js").Context} context */
@@ -23,18 +22,14 @@ export class ActivityView {
     this.nothing = el("p.feed-empty", { text: "Commands and notes of all operators appear here as they happen." });
     this.input = el("input", { type: "text", maxlength: String(MAX_NOTE), placeholder: "A note for all operators", "aria-label": "A note for all operators", "data-testid": "note-input", autocomplete: "off" });
     this.send = el("button.button", { type: "submit", text: "Send" });
-    this.counters = el("dl.counters");
-    this.health = el("details.health-details", {}, el("summary", { text: "Counters since the bridge started" }), this.counters);
     this.element = el("aside.activity", { id: "activity", "aria-label": "Activity", hidden: true, onkeydown: (event) => event.key === "Escape" && context.toggleActivity(false) },
       el("header.activity-head", {}, el("h2", { text: "Activity" }),
         el("button.button", { type: "button", text: "Close", onclick: () => context.toggleActivity(false) })),
       el("form.note-form", { onsubmit: (event) => this.#submit(event) }, this.input, this.send),
-      this.nothing, this.feed, this.health);
+      this.nothing, this.feed);
     this.store.on("notes", () => this.#changed(1));
     this.store.on("commands", (record) => this.#changed(record?.state === "accepted" ? 1 : 0));
-    this.store.on("stats", () => this.#showCounters());
     this.store.on("connection", () => (this.send.disabled = this.store.connection.state !== "live"));
-    this.health.addEventListener("toggle", () => this.#showCounters());
   }
 
   /** @param {boolean} open */
@@ -45,7 +40,6 @@ export class ActivityView {
     this.unread = 0;
     this.onUnread(0);
     if (this.isDirty) this.#render();
-    this.#showCounters();
   }
 
   focus() {
@@ -98,22 +92,5 @@ export class ActivityView {
     event.preventDefault();
     const text = this.input.value.trim();
     if (text && this.context.connection.sendNote(text)) this.input.value = "";
-  }
-
-  #showCounters() {
-    if (!this.isOpen || !this.health.open) return;
-    const rows = [];
-    for (const [name, value] of Object.entries(this.store.stats?.counters ?? {})) {
-      if (typeof value === "number") rows.push([COUNTER_WORDS.get(name) ?? name.replaceAll("_", " "), value]);
-      else if (name === "rejected") for (const [reason, count] of Object.entries(value ?? {})) rows.push([`rejected: ${reason.replaceAll("_", " ")}`, count]);
-    }
-    while (this.counters.children.length < rows.length) this.counters.append(el("div.counter", {}, el("dt"), el("dd")));
-    while (this.counters.children.length > rows.length) this.counters.lastElementChild.remove();
-    rows.forEach(([name, value], i) => {
-      const [dt, dd] = this.counters.children[i].children;
-      setText(dt, name);
-      setText(dd, formatNumber(value));
-      setAttr(dd, "data-counter", name);
-    });
   }
 }

@@ -1,7 +1,11 @@
-// What everybody has to know: the line is down, the broker is gone, access was refused. And the voice for screen readers.
+// What everybody has to know: the line is down, the broker is gone, access was refused,
+// the page cannot keep up. And the voice for screen readers.
 
 import { el, setText } from "../dom.js";
 import { formatDuration, formatMoment } from "../format.js";
+import { lostOf } from "../health.js";
+
+const LAGGING = "This page reads too slowly: readings are being merged. The lowest, the highest and the newest of each series are shown.";
 
 export class BannersView {
   /** @param {import("../main.js").Context} context */
@@ -14,14 +18,17 @@ export class BannersView {
     /** @type {Map<string, {element: HTMLElement, text: HTMLElement}>} */
     this.shown = new Map();
     this.spoken = "connecting";
+    this.wasLagging = false;
+    this.wasLosing = false;
     this.store.on("connection", () => this.update());
     this.store.on("sources", () => this.update());
+    this.store.on("stats", () => this.update());
     this.update();
   }
 
   /** Called every second too: the banners count. */
   update() {
-    const wanted = new Map([...this.#connection(), ...this.#sources()]);
+    const wanted = new Map([...this.#connection(), ...this.#sources(), ...this.#lag()]);
     for (const [key, banner] of this.shown) {
       if (wanted.has(key)) continue;
       banner.element.remove();
@@ -39,6 +46,7 @@ export class BannersView {
       }
       setText(banner.text, text);
     }
+    this.#speakLoss();
   }
 
   #connection() {
@@ -65,6 +73,20 @@ export class BannersView {
       const tone = source.state === "connecting" ? "warn" : "bad";
       return [`source:${source.name}:${source.state}`, { text, tone, retry: false }];
     });
+  }
+
+  #speakLoss() {
+    const isLosing = this.store.health.recent(lostOf) > 0;
+    if (isLosing && !this.wasLosing) setText(this.voice, "Messages were lost. The line at the top says how many.");
+    this.wasLosing = isLosing;
+  }
+
+  #lag() {
+    const isLagging = this.store.health.isLagging(Date.now());
+    if (isLagging && !this.wasLagging) setText(this.voice, LAGGING);
+    else if (!isLagging && this.wasLagging && this.voice.textContent === LAGGING) setText(this.voice, "");
+    this.wasLagging = isLagging;
+    return isLagging && this.store.connection.state === "live" ? [["lag", { text: LAGGING, tone: "warn", retry: false }]] : [];
   }
 
   #speak(state, reason) {

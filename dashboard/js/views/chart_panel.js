@@ -81,12 +81,14 @@ export class ChartPanel {
     const columns = Math.max(60, Math.min(2_000, this.chart.width - 64));
     // Over a long window a reading moves the line by less than a pixel: then once a second is enough.
     this.painted.setPeriod(Math.min(SLOWEST_MS, Math.max(REDRAW_MS, (toMs - fromMs) / columns)));
+    const { history } = this.context.store;
+    const mergedMs = (from, to) => history.mergedMs(from, to);
     const traces = this.series.map((series, i) => {
-      const ring = this.context.store.history.get(series.id);
+      const ring = history.get(series.id);
       const shown = ring && !this.hidden.has(series);
       // A wanted value is told when it changes: its silence is no hole.
       const gap = shown && !isWanted(series) ? gapLimit(typicalInterval(ring)) : Infinity;
-      const line = shown ? decimate(ring, fromMs, toMs, columns, gap) : EMPTY;
+      const line = shown ? decimate(ring, fromMs, toMs, columns, gap, mergedMs) : EMPTY;
       const { name, unit, precision } = series;
       return { name, unit, precision, colour: seriesColour(i), isStep: isWanted(series), line };
     });

@@ -1,11 +1,11 @@
-// The bar at the top: who we are, how the connection is, what flows, who else is here.
+// The bar at the top: who we are, how the connection is, what was lost on the way, who else is here.
 
 import { el, setAttr, setText, svg } from "../dom.js";
-import { formatNumber, plural } from "../format.js";
+import { plural } from "../format.js";
 import { chooseTheme, chosenTheme, THEMES } from "../theme.js";
+import { HealthStrip } from "./health_strip.js";
 
 const THEME_WORDS = new Map([["auto", "Auto"], ["light", "Light"], ["dark", "Dark"]]);
-const CONFLATED_SHOWN_MS = 10_000;
 
 export class HeaderView {
   /** @param {import("../main.js").Context} context */
@@ -16,7 +16,7 @@ export class HeaderView {
     this.latency = el("span.badge-latency");
     this.badge = el("span.connection", { "data-testid": "connection", "data-state": "connecting" },
       el("span.connection-dot", { "aria-hidden": "true" }), this.badgeWord, this.latency);
-    this.health = el("button.health", { type: "button", "data-testid": "health", title: "Counters of every hop", onclick: () => context.toggleActivity(true) });
+    this.health = new HealthStrip(context);
     this.operators = el("span.operators", { "data-testid": "operators" });
     this.theme = el("select.theme", { "aria-label": "Theme", onchange: () => chooseTheme(this.theme.value) },
       ...THEMES.map((theme) => el("option", { value: theme, text: THEME_WORDS.get(theme) })));
@@ -31,11 +31,9 @@ export class HeaderView {
     }, "Activity", this.unread);
     this.element = el("header.header", {},
       el("a.brand", { href: "#/", "aria-label": "Fleetwire, to the fleet" }, mark(), el("span.brand-name", { text: "Fleetwire" })),
-      this.health,
+      this.health.element,
       el("div.header-end", {}, this.operators, this.badge, this.theme, this.activity));
-    for (const event of ["connection", "presence", "stats", "sources"]) this.store.on(event, () => this.update());
-    this.seenConflated = 0;
-    this.conflatedAt = -Infinity;
+    for (const event of ["connection", "presence"]) this.store.on(event, () => this.update());
     this.update();
   }
 
@@ -48,7 +46,6 @@ export class HeaderView {
     setText(this.latency, isLive && latency !== null ? `${Math.max(1, Math.round(latency))} ms` : "");
     setAttr(this.badge, "title", isLive ? "Round trip to the bridge" : null);
     setText(this.operators, isLive ? plural(operators, "operator") : "");
-    setText(this.health, isLive ? this.#healthText() : "");
   }
 
   /** @param {number} count of notes and commands since the panel was last open */
@@ -57,30 +54,6 @@ export class HeaderView {
     setText(this.unread, count > 99 ? "99+" : String(count));
     setAttr(this.activity, "aria-label", count ? `Activity, ${count} new` : null);
   }
-
-  #healthText() {
-    const { stats, behindMs, conflated } = this.store;
-    if (!stats) return "";
-    const rate = this.store.rate("readings");
-    const rejected = rejectedTotal(stats.counters);
-    const parts = [];
-    if (rate !== null) parts.push(`${formatNumber(rate, rate < 10 ? 1 : 0)} readings/s`);
-    parts.push(`${formatNumber(rejected, 0)} rejected`);
-    if (behindMs !== null) parts.push(`${(behindMs / 1000).toFixed(2)} s behind`);
-    if (conflated > this.seenConflated) {
-      this.seenConflated = conflated;
-      this.conflatedAt = Date.now();
-    }
-    if (Date.now() - this.conflatedAt < CONFLATED_SHOWN_MS) parts.push("merging readings: this page reads slowly");
-    return parts.join(" · ");
-  }
-}
-
-/** @param {object} counters of a stats message */
-export function rejectedTotal(counters) {
-  const { rejected } = counters;
-  if (typeof rejected === "number") return rejected;
-  return Object.values(rejected ?? {}).reduce((sum, count) => sum + count, 0);
 }
 
 function connectionWord(connection) {

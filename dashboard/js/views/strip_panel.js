@@ -38,9 +38,11 @@ export class StripPanel {
     setText(this.from, formatTime(fromMs));
     setText(this.to, formatTime(toMs));
     const style = { labels: true, empty: token("--line"), font: `11px ${token("--font")}` };
+    const { history } = this.context.store;
+    const mergedMs = (from, to) => history.mergedMs(from, to);
     for (const { series, canvas } of this.strips) {
-      const ring = this.context.store.history.get(series.id);
-      const parts = ring ? runs(ring, fromMs, toMs, gapLimit(typicalInterval(ring))) : [];
+      const ring = history.get(series.id);
+      const parts = ring ? runs(ring, fromMs, toMs, gapLimit(typicalInterval(ring)), mergedMs) : [];
       drawStrip(canvas, parts, fromMs, toMs, (value) => stateLook(series, value), style);
       setAttr(canvas, "aria-label", `${series.name}: now ${formatValue(series, series.value)}, ${Math.max(0, parts.length - 1)} changes shown`);
     }

@@ -57,17 +57,19 @@ export class MetricTile {
   }
 
   #paintRange() {
-    const ring = this.context.store.history.get(this.series.id);
+    const { history } = this.context.store;
+    const mergedMs = (from, to) => history.mergedMs(from, to);
+    const ring = history.get(this.series.id);
     const { kind, precision } = this.series;
     if (!ring || kind === "unknown") return setText(this.range, "");
     const { fromMs, toMs } = this.span();
     const gap = isWanted(this.series) ? Infinity : gapLimit(typicalInterval(ring));
     if (kind === "boolean" || kind === "text") {
-      const parts = runs(ring, fromMs, toMs, gap);
+      const parts = runs(ring, fromMs, toMs, gap, mergedMs);
       drawStrip(this.canvas, parts, fromMs, toMs, (value) => stateLook(this.series, value), { empty: token("--line"), labels: false });
       return setText(this.range, kind === "boolean" ? onShare(parts) : "");
     }
-    const line = decimate(ring, fromMs, toMs, COLUMNS, gap);
+    const line = decimate(ring, fromMs, toMs, COLUMNS, gap, mergedMs);
     drawLine(this.canvas, line, fromMs, toMs, { line: token("--spark") });
     return setText(this.range, line.low <= line.high ? range(line, precision) : "");
   }

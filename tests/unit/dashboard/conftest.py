@@ -201,6 +201,12 @@ window.server = {
     this.say({ type: 'snapshot', id, channel, channel_no: channel === 'fleet' ? 1 : 2, epoch: 'e1', offset: 0,
       recovered: false, devices, series, ...extra });
   },
+  statsSnapshot(counters, extra = {}) {
+    this.snapshot('stats', undefined, undefined, { channel_no: 3, counters, ...extra });
+  },
+  stats(offset, counters, time_ms = Date.now()) {
+    this.say({ type: 'stats', channel: 'stats', offset, time_ms, counters });
+  },
   device(id, extra = {}) {
     return { device_id: id, name: id, convention: 'native', manufacturer: '', model: '', area: '', sw_version: '',
       availability: 'online', availability_since_ms: Date.now(), availability_source: 'status',

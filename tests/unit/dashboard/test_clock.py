@@ -46,6 +46,26 @@ def test_a_clock_that_was_set_is_followed_at_once(tab: Tab) -> None:
     )
 
 
+def test_how_wrong_it_can_be_is_half_the_best_round_trip_and_our_resolution(tab: Tab) -> None:
+    assert tab.js(
+        """
+        const { ServerClock } = await load('clock');
+        let now = 0;
+        const clock = new ServerClock(() => now);
+        const ping = (rtt) => {
+          const sent = now;
+          now += rtt;
+          clock.pong(sent, sent + rtt / 2);
+          return clock.uncertaintyMs;
+        };
+        const before = clock.uncertaintyMs;
+        const after = [ping(20), ping(4), ping(900)];
+        clock.reset(0);
+        return [before, ...after, clock.uncertaintyMs];
+        """
+    ) == [None, 11, 3, 3, None]
+
+
 def test_the_wait_grows_is_spread_and_has_bounds(tab: Tab) -> None:
     waits = tab.js(
         """

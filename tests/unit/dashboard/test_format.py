@@ -92,3 +92,19 @@ def test_latencies(tab: Tab) -> None:
         "1.3 s",
         "1 min",
     ]
+
+
+def test_counts_are_short_and_never_too_large(tab: Tab) -> None:
+    counts = (0, 312, 9_999, 10_000, 12_399, 999_999, 1_000_000, 3_149_999, 2_000_000_000)
+    assert [call(tab, "formatCount", count) for count in counts] == [
+        "0",
+        "312",
+        "9999",
+        "10.0 k",
+        "12.3 k",
+        "999.9 k",
+        "1.0 M",
+        "3.1 M",
+        "2.0 G",
+    ]
+    assert [call(tab, "formatBytes", count) for count in (0, 9_999, 82_400)] == ["0 B", "9999 B", "82.4 kB"]

@@ -36,9 +36,9 @@ def test_a_reading_becomes_the_latest_value(tab: Tab) -> None:
         tab,
         """
         store.readings('fleet', frame([[1, 1000, 21.5]]), T + 600);
-        return [temp.value, temp.timeMs - T, temp.receivedMs - T, temp.quality, store.behindMs];
+        return [temp.value, temp.timeMs - T, temp.receivedMs - T, temp.quality];
         """,
-    ) == [21.5, 1000, 500, "good", 100]
+    ) == [21.5, 1000, 500, "good"]
 
 
 def test_a_late_reading_is_kept_but_not_shown_as_the_latest(tab: Tab) -> None:
@@ -201,20 +201,6 @@ def test_a_snapshot_of_the_device_begins_its_history_anew(tab: Tab) -> None:
         )
         == 0
     )
-
-
-def test_rates_come_from_differences(tab: Tab) -> None:
-    assert run(
-        tab,
-        """
-        const first = store.rate('readings');
-        store.setStats({ readings: 100 }, 10_000);
-        store.setStats({ readings: 900 }, 12_000);
-        const rate = store.rate('readings');
-        store.setStats({ readings: 5 }, 14_000);  // the bridge was restarted
-        return [first, rate, store.rate('readings'), store.rate('no_such_counter')];
-        """,
-    ) == [None, 400, None, None]
 
 
 def test_a_restarted_bridge_leaves_running_commands_unknown(tab: Tab) -> None:

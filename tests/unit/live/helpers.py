@@ -7,7 +7,7 @@ from typing import Any
 
 from bridge.core.counters import Counters
 from bridge.core.fleet import Fleet, FleetLimits
-from bridge.core.frame import KIND_READINGS, decode_frame
+from bridge.core.frame import KIND_MERGED, KIND_RECENT, decode_frame
 from bridge.core.model import Readings, Value
 from bridge.core.recent import RecentLog
 from bridge.errors import ProtocolError
@@ -44,7 +44,8 @@ def message(packet: Packet) -> dict[str, Any]:
     frame = decode_frame(packet.payload)
     rows = [list(row) for row in zip(frame.series_ids.tolist(), frame.times_us.tolist(), frame.values, strict=True)]
     return {
-        "type": "readings" if frame.kind == KIND_READINGS else "recent",
+        "type": "recent" if frame.kind == KIND_RECENT else "readings",
+        **({"merged": True} if frame.kind == KIND_MERGED else {}),
         "channel_no": frame.channel_no,
         "offset": frame.offset,
         "rows": rows,
@@ -91,8 +92,29 @@ class Client:
     def __init__(self, plane: Plane, session_id: str, role: str, *, binary: bool) -> None:
         self.plane = plane
         self.packets: list[Packet] = []
-        self.session = Session(plane.hub, plane.operations, session_id, role, self.packets.append, binary=binary)
+        self.reads = True  # while it does not, its messages wait where a socket would hold them...
+        self.holds = 0  # ... which takes so many more of its channels
+        self.session = Session(plane.hub, plane.operations, session_id, role, self, binary=binary)
         plane.hub.join(self.session)
+
+    # ----- what the bridge finds at the other end of the socket
+
+    def send(self, packet: Packet) -> None:
+        self.packets.append(packet)
+
+    def send_state(self, packets: list[Packet]) -> None:
+        self.packets += packets
+
+    def offer(self, packet: Packet) -> bool:
+        if not self.reads and not self.holds:
+            return False
+        if not self.reads:
+            self.holds -= 1
+        self.packets.append(packet)
+        return True
+
+    def has_room(self) -> bool:
+        return self.reads
 
     def says(self, raw: Any) -> list[dict[str, Any]]:
         """Say something; the answers, which also go to the inbox, as on a socket."""

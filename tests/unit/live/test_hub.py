@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from bridge.core.model import CommandInfo, Description
-from bridge.live.hub import NOTES_KEPT, RECENT_POINTS_FLEET, LiveLimits
+from bridge.live.hub import NOTES_KEPT, LiveLimits
 from bridge.live.messages import json_packet
+from bridge.live.snapshots import RECENT_POINTS_FLEET
 from tests.unit.live.helpers import NOW_US, Client, Plane, S, error_of
 
 
@@ -96,17 +97,31 @@ def test_a_snapshot_is_made_once_for_an_offset(plane: Plane, channel: str) -> No
     first, second, third = plane.client(), plane.client(), plane.client()
     first.subscribes(channel)
     second.subscribes(channel)
-    cached = plane.hub.channel(channel, plane.now_us).snapshot_cache
-    assert cached is not None
-    assert first.packets[0].payload.endswith(cached[1])
-    assert second.packets[0].payload.endswith(cached[1])
-    assert first.packets[1:] == second.packets[1:]  # the recent past: the very same packet
+    assert len(first.packets) == (1 if channel == "log" else 2)
+    assert all(one is other for one, other in zip(first.packets, second.packets, strict=True))  # the very same bytes
 
     plane.says("a", n=2)
     plane.flush()
     plane.flush_fleet()
+    plane.now_us += S
     third.subscribes(channel)
     assert third.inbox()[0]["series"][0]["value"] == 2
+
+
+def test_who_comes_a_moment_later_gets_the_same_snapshot_and_what_came_since(plane: Plane) -> None:
+    for device in range(20):
+        plane.says(f"d{device}", n=1)
+    plane.flush()
+    first, second = plane.client(), plane.client()
+    first.subscribes("log")
+    plane.now_us += 1000
+    plane.says("d0", n=2)
+    plane.flush()
+    second.subscribes("log")
+    assert second.packets[0] is first.packets[0]
+    snapshot, readings = second.inbox()
+    assert readings["offset"] == snapshot["offset"] + 1
+    assert readings["rows"][0][2] == 2
 
 
 def test_the_recent_past_of_the_fleet_is_thinned(plane: Plane) -> None:
@@ -183,7 +198,7 @@ def test_a_device_channel_tells_its_device_only_and_in_full(plane: Plane) -> Non
 def test_a_device_channel_exists_only_while_somebody_watches_and_a_while_longer(plane: Plane) -> None:
     plane.says("a", n=1)
     plane.flush()
-    assert set(plane.hub._channels) == {"fleet", "log"}
+    assert set(plane.hub._channels) == {"fleet", "log", "stats"}
     first, second = plane.client(), plane.client()
     first.subscribes("device/a")
     second.subscribes("device/a")
@@ -198,7 +213,7 @@ def test_a_device_channel_exists_only_while_somebody_watches_and_a_while_longer(
     assert "device/a" in plane.hub._channels  # for who comes back
     plane.now_us += 2 * S
     plane.hub.tick(plane.now_us)
-    assert set(plane.hub._channels) == {"fleet", "log"}
+    assert set(plane.hub._channels) == {"fleet", "log", "stats"}
 
 
 def test_fleet_and_log_stay_open(plane: Plane) -> None:
@@ -208,7 +223,7 @@ def test_fleet_and_log_stay_open(plane: Plane) -> None:
     client.leaves()
     plane.now_us += 3600 * S
     plane.hub.tick(plane.now_us)
-    assert set(plane.hub._channels) == {"fleet", "log"}
+    assert set(plane.hub._channels) == {"fleet", "log", "stats"}
 
 
 @pytest.mark.parametrize(
@@ -230,7 +245,7 @@ def test_channels_that_do_not_exist(plane: Plane, name: str, code: str) -> None:
     plane.says("a", n=1)
     plane.flush()
     assert error_of(plane.client().subscribes(name)) == (code, "sub")
-    assert set(plane.hub._channels) == {"fleet", "log"}  # nothing was opened for it
+    assert set(plane.hub._channels) == {"fleet", "log", "stats"}  # nothing was opened for it
 
 
 def test_a_removed_device_is_told_everywhere_and_its_channel_goes_on_when_it_returns(plane: Plane) -> None:
@@ -250,6 +265,7 @@ def test_a_removed_device_is_told_everywhere_and_its_channel_goes_on_when_it_ret
     assert clients["device/b"].inbox() == []
 
     newcomer = plane.client()
+    plane.now_us += S
     newcomer.subscribes("fleet")
     assert [device["device_id"] for device in newcomer.inbox("snapshot")[0]["devices"]] == ["b"]
 

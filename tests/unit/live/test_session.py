@@ -23,6 +23,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "command": COMMAND,
     "note": {"type": "note", "text": "hello"},
     "ping": {"type": "ping"},
+    "pong": {"type": "pong"},
 }
 
 
@@ -33,11 +34,11 @@ def plane() -> Plane:
 
 def test_ping_is_answered_with_pong_and_from_then_on_it_is_known_to_ping(plane: Plane) -> None:
     client = plane.client()
-    assert not client.session.has_pinged
+    assert not client.session.answers_pings
     assert client.says({"type": "ping", "id": "p", "client_time_ms": 12.5}) == [
         {"type": "pong", "id": "p", "client_time_ms": 12.5, "server_time_ms": NOW_US / 1000}
     ]
-    assert client.session.has_pinged
+    assert client.session.answers_pings
     assert client.says({"type": "ping"})[0]["id"] is None
 
 
@@ -58,8 +59,8 @@ def test_every_message_type_is_in_the_examples_and_a_role_decides_on_each() -> N
 @pytest.mark.parametrize(
     ("role", "may"),
     [
-        ("viewer", {"subscribe", "unsubscribe", "ping"}),
-        ("operator", {"subscribe", "unsubscribe", "ping", "command", "note"}),
+        ("viewer", {"subscribe", "unsubscribe", "ping", "pong"}),
+        ("operator", {"subscribe", "unsubscribe", "ping", "pong", "command", "note"}),
         ("nobody", set()),
     ],
 )

@@ -20,10 +20,10 @@ PINGRESP = b"\xd0\x00"
 class Wire:
     """A stream and its far end. `messages` and `others` are what the stream handed over."""
 
-    def __init__(self, *, has_properties: bool = True) -> None:
+    def __init__(self, *, has_properties: bool = True, backlog_bytes: int = 8_000_000) -> None:
         near, self.far = socket.socketpair()
         near.setblocking(False)
-        self.stream = PacketStream(near, has_properties=has_properties)
+        self.stream = PacketStream(near, has_properties=has_properties, backlog_bytes=backlog_bytes)
         self.messages: list[tuple[str, bytes, int, bool, bool, int]] = []
         self.others: list[bytes] = []
 

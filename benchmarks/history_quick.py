@@ -19,7 +19,7 @@ import numpy as np
 
 from bridge.core.batch import Batch
 from bridge.core.frame import encode_frame
-from bridge.history.chunk import Chunk
+from bridge.history.chunk import Chunk, SharedTimes
 from bridge.history.keeper import Keeper
 from bridge.history.merge import Job, merge_raw
 from bridge.history.query import History
@@ -28,7 +28,7 @@ from bridge.history.store import Store, open_store
 
 SERIES_OF_DEVICE = 5
 END_US = 1_767_225_600 * US_PER_S
-COMMIT_S = 1  # one frame and one commit a second: 250 readings with 50 devices
+COMMIT_FRAMES = 20  # 5,000 readings with 50 devices, which is when the bridge commits under load
 SEAL_S = 300
 
 
@@ -62,15 +62,18 @@ def write_hour(store: Store, fleet: Fleet, from_us: int) -> None:
     for start in range(0, 3600, SEAL_S):
         times, columns = fleet.span(from_us + start * US_PER_S, SEAL_S)
         values = np.stack(columns, axis=2).reshape(SEAL_S, -1)  # second, device * series
+        frames: list[bytes] = []
         for second in range(SEAL_S):
             offset += 1
             batch = Batch(ids, np.repeat(times[:, second], SERIES_OF_DEVICE), values[second], int(times[0, second]))
-            frame = encode_frame(batch, offset=offset, channel_no=1)
-            began = time.process_time()
-            with store.writing() as writer:
-                writer.append([frame])
-            spent["append"] += time.process_time() - began
+            frames.append(encode_frame(batch, offset=offset, channel_no=1))
             readings += len(batch)
+            if len(frames) == COMMIT_FRAMES:
+                began = time.process_time()
+                with store.writing() as writer:
+                    writer.append(frames)
+                spent["append"] += time.process_time() - began
+                frames = []
         began = time.process_time()
         while keeper.seal() is not None:
             pass
@@ -90,12 +93,13 @@ def write_past(store: Store, fleet: Fleet, from_us: int, days: int) -> int:
             begin = from_us + day * DAY_US + part * 4 * HOUR_US
             times, columns = fleet.span(begin, 4 * 3600)
             chunks: list[Chunk] = []
+            shared = SharedTimes()
             for device in range(fleet.devices):
                 for one in range(SERIES_OF_DEVICE):
                     series_id = device * SERIES_OF_DEVICE + one
                     piece = times[device], np.ascontiguousarray(columns[one][:, device])
                     job = Job(series_id, RAW, 2, begin // PARTITION_US[RAW], (0,))
-                    chunks += merge_raw(job, [piece], 0, is_text=False)
+                    chunks += merge_raw(job, [piece], 0, shared, is_text=False)
                     readings += len(piece[0])
             with store.writing() as writer:
                 writer.insert_chunks(chunks)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from benchmarks.fanout import __doc__ as about
 from benchmarks.fanout.case import Result, run_case
+from benchmarks.fanout.floor import send_floor_us
 from benchmarks.fanout.plan import TARGET_CLIENTS, add_fan_out, find_highest, run_matrix
 from benchmarks.fanout.servers import NPM, SPECS, install_peers, peer_version
 from benchmarks.fanout.tables import OURS, comparison, figure, ingest, matrix, targets
@@ -23,6 +24,7 @@ from tests.support.mosquitto import find_mosquitto
 CLIENTS = (1, 50, 200, 1000)
 RATES = (50, 500, 5000)
 QUICK_RATES = (50, 5000)
+FLOOR_RATE = 50
 QUICK_LADDER = (50, 150, 250, 350, 500, 700, 1000, 2000, 5000)
 TRIES = 2
 BUSY = 0.8  # share of a core from which a server that does not hold a rate has reached its own limit
@@ -103,6 +105,12 @@ class Bench:
                     f"{TARGET_CLIENTS} dashboards, {rate:,} messages a second, or the highest rate below that is held"
                 )
                 parts.append(f"**{head}**\n\n{comparison(self.results, titles, TARGET_CLIENTS, rate)}")
+        if TARGET_CLIENTS in clients:
+            floor = send_floor_us(TARGET_CLIENTS, FLOOR_RATE, 2 * self._window_s)
+            parts.append(
+                f"One `send` of a message of five values to one of {TARGET_CLIENTS} loopback sockets, {FLOOR_RATE} "
+                f"times a second, costs {floor:.1f} µs here: at that rate no server can deliver for less."
+            )
         if OURS in servers:
             parts.append(f"**Targets**\n\n{targets(self.results, titles)}")
 

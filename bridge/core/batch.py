@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+FEW = 32  # readings up to which a plain loop is faster than a dozen calls of numpy
+
 
 class Batch(NamedTuple):
     """Columns of equal length, in the order of arrival."""

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.core.batch import Batch
+from bridge.core.batch import FEW, Batch
 
 HEADER = struct.Struct("<BBHIQqqII")
 HEADER_BYTES = HEADER.size  # 40
@@ -50,12 +50,25 @@ def encode_frame(batch: Batch, *, offset: int, channel_no: int, kind: int = KIND
         FrameError: the times are further apart than `dt_us` can say.
     """
     count = len(batch)
+    if 0 < count <= FEW:
+        return _encode_few(batch, offset, channel_no, kind)
     base_time_us = int(batch.times_us.min()) if count else 0
     if count and int(batch.times_us.max()) - base_time_us > MAX_SPAN_US:
         raise FrameError("the readings of one frame span more than 71 minutes")
     delta = batch.times_us - base_time_us
     header = HEADER.pack(kind, VERSION, 0, count, offset, base_time_us, batch.server_time_us, channel_no, 0)
     return b"".join((header, batch.values.tobytes(), batch.series_ids.tobytes(), delta.astype("<u4").tobytes()))
+
+
+def _encode_few(batch: Batch, offset: int, channel_no: int, kind: int) -> bytes:
+    """The same without calls of numpy, which for a few readings would be most of the cost."""
+    times_us = batch.times_us.tolist()
+    base_us = min(times_us)
+    if max(times_us) - base_us > MAX_SPAN_US:
+        raise FrameError("the readings of one frame span more than 71 minutes")
+    header = HEADER.pack(kind, VERSION, 0, len(times_us), offset, base_us, batch.server_time_us, channel_no, 0)
+    deltas = struct.pack(f"<{len(times_us)}I", *[time_us - base_us for time_us in times_us])
+    return b"".join((header, batch.values.tobytes(), batch.series_ids.tobytes(), deltas))
 
 
 def decode_frame(data: bytes) -> Frame:
@@ -84,6 +97,10 @@ def split_by_span(batch: Batch) -> Iterator[Batch]:
     Within each part the order of arrival is kept; the newest part comes last, so that whoever applies the
     parts in turn ends with the newest values.
     """
+    if len(batch) <= FEW:  # the usual case, on a quiet line: without calls of numpy
+        times_us = batch.times_us.tolist()
+        if not times_us or max(times_us) - min(times_us) <= MAX_SPAN_US:
+            return iter((batch,) if times_us else ())
     rest = batch
     parts: list[Batch] = []
     while len(rest):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
-from bridge.core.batch import Batch
+from bridge.core.batch import FEW, Batch
 from bridge.core.model import Availability, CommandInfo, Kind, MetricInfo, Quality, Value
 
 MAX_SAFE_INTEGER = 2**53 - 1  # beyond it a double, and so a browser, no longer counts in ones
@@ -210,6 +211,8 @@ class Latest:
 
         Late data never replaces newer data, within the batch or before it; a tie goes to the later arrival.
         """
+        if len(batch) <= FEW:
+            return self._apply_few(batch)
         ids, times, values = batch.series_ids, batch.times_us, batch.values
         current = times >= self.times_us[ids]
         late = len(ids) - int(np.count_nonzero(current))
@@ -225,6 +228,20 @@ class Latest:
         self.quality[ids] = np.where(np.isnan(values), _BAD, _GOOD)
         self.dirty[ids] = True
         return late
+
+    def _apply_few(self, batch: Batch) -> int:
+        """The same, row by row: the message of one device, on a quiet line, costs a quarter that way."""
+        known_us = self.times_us
+        rows = zip(batch.times_us.tolist(), batch.series_ids.tolist(), batch.values.tolist(), strict=True)
+        current = [row for row in rows if row[0] >= known_us[row[1]]]
+        current.sort(key=itemgetter(0))
+        for time_us, series_id, value in current:
+            self.values[series_id] = value
+            known_us[series_id] = time_us
+            self.received_us[series_id] = batch.server_time_us
+            self.quality[series_id] = _BAD if value != value else _GOOD
+            self.dirty[series_id] = True
+        return len(batch) - len(current)
 
     def set_retained(self, series_id: int, value: float, time_us: int, received_us: int) -> bool:
         """Show a retained value, unless a live one is known; whether it was taken."""

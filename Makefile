@@ -5,14 +5,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test lint format unit integration e2e pictures coverage config bench clean
+.PHONY: help demo test lint format unit integration e2e pictures coverage config bench bench-quick clean
 
 help:
 	@echo "make demo    bridge, broker and 50 simulated devices; prints the address of the page"
 	@echo "make test    everything that CI checks: lint, types, unit, real broker, real browser"
 	@echo "make lint    ruff and mypy    make format    let ruff mend what it can"
 	@echo "make unit | integration | e2e    one kind of test    make coverage    of the unit tests"
-	@echo "make bench   the figures in README    make pictures    its pictures    make clean    remove what was made here"
+	@echo "make bench   the figures in README and docs/performance.md (40 min)    make bench-quick    the main ones (5 min)"
+	@echo "make pictures    the pictures in README    make clean    remove what was made here"
 
 demo: $(VENV)/.installed
 	$(BIN)/fleetwire demo
@@ -20,7 +21,7 @@ demo: $(VENV)/.installed
 # One process for each kind: integration tests look at their own child processes, among which no browser should be.
 test: lint
 	.ci/install-tools
-	$(PYTEST) tests/unit
+	$(PYTEST) -n 2 tests/unit
 	$(PYTEST) tests/integration
 	$(PYTEST) tests/e2e
 
@@ -50,8 +51,19 @@ coverage: $(VENV)/.installed-test
 config: $(VENV)/.installed
 	$(BIN)/fleetwire check-config --print-default > config/fleetwire.toml
 
+# Some 40 minutes on an idle machine; writes the sections of docs/performance.md.
 bench: $(VENV)/.installed-test
+	.ci/install-tools
 	$(BIN)/python -m benchmarks.demo
+	$(BIN)/python -m benchmarks.fanout --write
+	$(BIN)/python -m benchmarks.drops --write
+	$(BIN)/python -m benchmarks.ingest
+	$(BIN)/python -m benchmarks.growth
+
+# Some five minutes: 200 dashboards beside the rivals, at the lowest and the highest rate.
+bench-quick: $(VENV)/.installed-test
+	.ci/install-tools
+	$(BIN)/python -m benchmarks.fanout --quick
 
 clean:
 	rm -rf $(VENV) build dist artifacts .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage htmlcov *.egg-info

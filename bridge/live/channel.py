@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Entry:
     """One message of a channel. A frame has two forms; the text form is made when somebody first needs it."""
 
-    __slots__ = ("_make_text", "_text", "binary", "device_ids", "offset", "series_ids", "time_us")
+    __slots__ = ("_make_text", "_text", "binary", "device_ids", "offset", "removes", "series_ids", "time_us")
 
     def __init__(
         self,
@@ -30,12 +30,14 @@ class Entry:
         text: Packet | None = None,
         device_ids: Iterable[str] = (),
         series_ids: Iterable[int] = (),
+        removes: bool = False,
     ) -> None:
         self.offset = offset
         self.time_us = time_us
         self.binary = binary
         self.device_ids = device_ids  # which devices and series it is about, if it is no frame
         self.series_ids = series_ids
+        self.removes = removes  # whether those devices are gone
         self._make_text = make_text
         self._text = text
 
@@ -102,11 +104,13 @@ class Channel:
         *,
         device_ids: Iterable[str] = (),
         series_ids: Iterable[int] = (),
+        removes: bool = False,
     ) -> int:
         """The same for a JSON message, about these devices or series."""
         offset = self.offset + 1
         text = make_text(offset)
-        return self._publish(Entry(offset, now_us, text=text, device_ids=device_ids, series_ids=series_ids))
+        entry = Entry(offset, now_us, text=text, device_ids=device_ids, series_ids=series_ids, removes=removes)
+        return self._publish(entry)
 
     def missed(self, epoch: str | None, offset: int | None) -> list[Entry] | None:
         """Everything after `offset`, or None when that cannot be told in full."""
@@ -117,6 +121,12 @@ class Channel:
             return None
         # The ring is contiguous, so the first missed entry stands at a known place.
         return [self._ring[i] for i in range(offset + 1 - oldest, len(self._ring))]
+
+    def forget_catch_ups(self, now_us: int) -> None:
+        """Let go of snapshots that nobody will get any more: those of a large fleet are large."""
+        for binary, kept in list(self.catch_ups.items()):
+            if kept.offset != self.offset and now_us >= kept.until_us:
+                del self.catch_ups[binary]
 
     def _publish(self, entry: Entry) -> int:
         self.offset = entry.offset

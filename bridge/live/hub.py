@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 
 from bridge.core.batch import Batch
 from bridge.core.counters import Counters
@@ -92,6 +93,7 @@ class Hub:
         for channel in list(self._channels.values()):
             if channel.laggards:
                 self._serve_laggards(channel, now_us)
+            channel.forget_catch_ups(now_us)
             idle = channel.idle_since_us
             if idle is not None and now_us - idle > self._limits.ring_us:
                 self._close(channel)
@@ -151,7 +153,8 @@ class Hub:
         for device_id in changes.removed:
             gone = {"device_id": device_id, "removed": True}
             watching = self._watching(device_id)
-            self._event((*both, *self._selecting(device_id), *watching), now_us, "device", [device_id], device=gone)
+            channels = (*both, *self._selecting(device_id), *watching)
+            self._event(channels, now_us, "device", [device_id], removes=True, device=gone)
         for device in changes.devices:
             name = device.device_id
             self._event((*both, *self._selecting(name)), now_us, "device", [name], device=device.summary())
@@ -204,7 +207,8 @@ class Hub:
         name = f"{request.channel}#{selection.key}"
         channel = self._channels.get(name)
         if channel is None:
-            self._make_room(self._selections.values(), self._limits.max_selections)
+            if len(self._selections) >= self._limits.max_selections:
+                self._make_room(self._selections.values(), 1)  # whichever nobody follows
             if len(self._selections) >= self._limits.max_selections:
                 raise ProtocolError(
                     "too_many_subscriptions", f"at most {self._limits.max_selections} different selections at once"
@@ -226,8 +230,7 @@ class Hub:
         del self._channels[channel.name]
         self._selections.pop(channel.name, None)
         if self._device_channels.pop(channel.number, None) is not None:
-            device = self._fleet.devices.get(channel.name.removeprefix(DEVICE))
-            self._watch.add(device.series.values() if device else (), 0)
+            self._watch.forget(channel.number)
         # Opened again it must not count through offsets that its followers of before remember.
         self._first_offset = max(self._first_offset, channel.offset + 1)
 
@@ -242,13 +245,10 @@ class Hub:
 
     def _serve_laggards(self, channel: Channel, now_us: int) -> None:
         for session, lag in list(channel.laggards.items()):
-            before = lag.merged
-            lag.add(channel.missed(self.epoch, lag.offset))
-            if not lag.is_lost:
-                self._counters.merged += lag.merged - before
+            if not lag.is_lost:  # else there is nothing to add to
+                lag.add(channel.missed(self.epoch, lag.offset))
             if not session.has_room():
                 continue
-            self._counters.lagged += 1
             session.send_state(self._after_lag(channel, session, lag, now_us))
             del channel.laggards[session]
             channel.followers[session] = None
@@ -260,6 +260,8 @@ class Hub:
             self._counters.dropped += channel.offset - lag.after
             subscription = session.subscription(channel)
             return self._snapshot(channel, subscription, binary=session.binary, now_us=now_us)
+        self._counters.lagged += 1
+        self._counters.merged += lag.merged
         told = json_packet(
             "lag",
             channel=channel.name,
@@ -267,24 +269,28 @@ class Hub:
             offset=lag.offset,
             messages=lag.offset - lag.after,
             conflated=lag.merged,
-            devices=[self._device_as_told(channel, device_id) for device_id in lag.device_ids],
+            devices=[told for id_ in lag.device_ids for told in self._device_as_told(channel, id_, lag.removed_ids)],
             series=[
                 self._fleet.latest.describe(self._fleet.series[series_id])
                 for series_id in lag.series_ids
                 if series_id in self._fleet.series
             ],
         )
+        known = self._fleet.series  # a device that is gone took its series along
+        batch = batch.select(np.fromiter((id_ in known for id_ in batch.series_ids.tolist()), bool, len(batch)))
         if session.binary:
             frame = encode_frame(batch, offset=lag.offset, channel_no=channel.number, kind=KIND_MERGED)
             return [told, Packet(frame, is_text=False)]
         rows = self._snapshots.rows(batch)
         return [told, json_packet("readings", channel=channel.name, offset=lag.offset, merged=True, rows=rows)]
 
-    def _device_as_told(self, channel: Channel, device_id: str) -> dict[str, Any]:
+    def _device_as_told(self, channel: Channel, device_id: str, removed_ids: set[str]) -> Iterator[dict[str, Any]]:
+        """Gone, there, or first gone and then there again, without the series that it had."""
         device = self._fleet.devices.get(device_id)
-        if device is None:
-            return {"device_id": device_id, "removed": True}
-        return device.detail() if channel.name.startswith(DEVICE) else device.summary()
+        if device is None or device_id in removed_ids:
+            yield {"device_id": device_id, "removed": True}
+        if device is not None:
+            yield device.detail() if channel.name.startswith(DEVICE) else device.summary()
 
     # ----- encoding ---------------------------------------------------------------------------------------
 
@@ -316,7 +322,9 @@ class Hub:
         for channel in self._selections.values():
             selection = channel.selection
             assert selection is not None
-            strangers = {s.device: None for s in told if selection.has_series(s) and not selection.has_device(s.device.device_id)}
+            strangers = {
+                s.device: None for s in told if selection.has_series(s) and not selection.has_device(s.device.device_id)
+            }
             for device in strangers:  # a series on the list that is known from now on: its device first
                 self._event((channel,), now_us, "device", [device.device_id], device=device.summary())
             mine = selection.take_in(told)
@@ -334,6 +342,8 @@ class Hub:
         type_: str,
         device_ids: Iterable[str] = (),
         series_ids: Iterable[int] = (),
+        *,
+        removes: bool = False,
         **fields: Any,
     ) -> None:
         body = msgspec.json.encode(fields)[1:]
@@ -343,7 +353,7 @@ class Hub:
             return lambda offset: Packet(msgspec.json.encode({**head, "offset": offset})[:-1] + b"," + body)
 
         for channel in channels:
-            channel.publish_event(make(channel), now_us, device_ids=device_ids, series_ids=series_ids)
+            channel.publish_event(make(channel), now_us, device_ids=device_ids, series_ids=series_ids, removes=removes)
 
     def _frame_selections(self, base: str, batch: Batch, now_us: int) -> int:
         writes = 0

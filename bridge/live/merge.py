@@ -20,7 +20,17 @@ if TYPE_CHECKING:
 class Lag:
     """What one session has not got of one channel. Bounded: beyond `max_bytes` it only knows that it lost count."""
 
-    __slots__ = ("_max_bytes", "after", "batch", "device_ids", "is_lost", "offset", "readings", "series_ids")
+    __slots__ = (
+        "_max_bytes",
+        "after",
+        "batch",
+        "device_ids",
+        "is_lost",
+        "offset",
+        "readings",
+        "removed_ids",
+        "series_ids",
+    )
 
     def __init__(self, after: int, max_bytes: int) -> None:
         self.after = after  # the last offset that the session has
@@ -28,6 +38,7 @@ class Lag:
         self.batch: Batch | None = None
         self.readings = 0  # how many there were before they were merged
         self.device_ids: dict[str, None] = {}  # of devices that changed
+        self.removed_ids: set[str] = set()  # of those that were gone, if only for a while: their series did not return
         self.series_ids: dict[int, None] = {}  # of series that changed
         self.is_lost = False
         self._max_bytes = max_bytes
@@ -49,6 +60,8 @@ class Lag:
                 batches.append(Batch(frame.series_ids, frame.times_us, frame.values, frame.server_time_us))
                 self.readings += len(frame.series_ids)
             self.device_ids.update(dict.fromkeys(entry.device_ids))
+            if entry.removes:
+                self.removed_ids.update(entry.device_ids)
             self.series_ids.update(dict.fromkeys(entry.series_ids))
             self.offset = entry.offset
         if batches:
@@ -60,6 +73,7 @@ class Lag:
         self.is_lost = True
         self.batch = None
         self.device_ids.clear()
+        self.removed_ids.clear()
         self.series_ids.clear()
 
 

@@ -23,7 +23,7 @@ RECENT_POINTS_TOTAL = 60_000  # 1 MB: a fleet of thousands gets shorter sparklin
 # A snapshot costs some 5 us a series to build. Reused for twenty times that long, with the messages since, it takes at
 # most a twentieth of the event loop, however many dashboards come at once.
 REUSE_US_PER_SERIES = 100
-IDS_KEPT = 16  # packets kept of one snapshot, by the id that the client chose; pages all choose the same
+IDS_KEPT = 2  # packets kept of one snapshot, by the id that the client chose; pages all choose the same
 
 
 class CatchUp:

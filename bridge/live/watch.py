@@ -29,6 +29,12 @@ class Watch:
             self._wanted += bool(number) - bool(self._numbers[at])
             self._numbers[at] = number
 
+    def forget(self, number: int) -> None:
+        """Send nothing to this channel any more; also of series that are gone, or that others have replaced."""
+        mine = self._numbers == number
+        self._wanted -= int(np.count_nonzero(mine))
+        self._numbers[mine] = 0
+
     def split(self, batch: Batch) -> Iterator[tuple[int, Batch]]:
         """The readings that somebody wants, by number of channel, in the order of arrival."""
         if not self._wanted or not len(batch):

@@ -81,6 +81,14 @@ class Plane:
         if batch is not None:
             self.hub.publish_fleet(batch, self.now_us)
 
+    def tick(self) -> None:
+        """What is told with time, as the pipeline does: changes first, so that nothing told of a lag is news."""
+        self.fleet.tick(self.now_us)
+        changes = self.fleet.take_changes()
+        if changes:
+            self.hub.publish_changes(changes, self.now_us)
+        self.hub.tick(self.now_us)
+
     def client(self, *, binary: bool = False, role: str = "operator") -> Client:
         self._sessions += 1
         return Client(self, f"s{self._sessions}", role, binary=binary)

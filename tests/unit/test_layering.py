@@ -16,6 +16,7 @@ LEAVES = {"settings", "errors", "assets"}
 ALLOWED: dict[str, set[str]] = {
     "core": {"errors"},
     "conventions": {"core", "errors"},
+    "history": {"core"},
     "sources": {"core", "conventions", *LEAVES},
     "live": {"core", "conventions", "sources", *LEAVES},
     "web": {"live", "core", "settings", "errors", "sources.source", "version"},
@@ -49,6 +50,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "typer": ("bridge/cli.py",),
     "rich": ("bridge/cli.py",),
     "uvloop": ("bridge/runner.py",),
+    "sqlalchemy": ("bridge/history/store",),
 }
 PURE = {"msgspec", "numpy", "jsonschema", "referencing", "re2"}  # of core
 IMPURE_STDLIB = {

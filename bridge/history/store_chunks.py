@@ -1,0 +1,272 @@
+"""Chunks and their shared columns of times, as rows. Everything here runs in the caller's transaction."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Select, and_, bindparam, delete, exists, func, insert, select
+
+from bridge.history.chunk import FULL_READINGS, Blobs, Chunk, Facts, Found
+from bridge.history.codec import checksum, content_id
+from bridge.history.faults import Damaged, HistoryError
+from bridge.history.merge import Group
+from bridge.history.spans import PARTITION_US, RAW, WIDTH_US
+from bridge.history.store_schema import chunk, times
+
+_AT_ONCE = 500  # ids in one statement; databases limit the number of parameters
+
+_FACTS = tuple(chunk.c[name] for name in Facts._fields)
+
+T = TypeVar("T")
+
+
+def insert_chunks(connection: Connection, chunks: Sequence[Chunk]) -> None:
+    """Add chunks, and the columns of times that are not there yet."""
+    if not chunks:
+        return
+    ids: dict[bytes, int] = {}
+    for one in chunks:
+        if one.times not in ids:
+            ids[one.times] = content_id(one.times)
+    new = _new_times(connection, ids)
+    if new:
+        connection.execute(
+            insert(times),
+            [{"times_id": ids[data], "checksum": checksum(data), "data": data} for data in new],
+        )
+    rows: list[dict[str, Any]] = []
+    for one in chunks:
+        size = len(one.values)
+        if one.times in new:
+            new.remove(one.times)
+            size += len(one.times)
+        row = one.facts._asdict()
+        # As it was sealed it has no rollups yet, however long it is.
+        row["is_open"] = one.facts.level == 0 or one.facts.n < FULL_READINGS
+        row["size"] = size
+        row["times_id"] = ids[one.times]
+        row["checksum"] = checksum(one.values)
+        row["data"] = one.values
+        rows.append(row)
+    connection.execute(insert(chunk), rows)
+
+
+def delete_chunks(connection: Connection, found: Sequence[Found]) -> None:
+    """Remove chunks, and the columns of times that nobody needs any more.
+
+    Raises:
+        HistoryError: somebody else removed one of them meanwhile; the transaction must be given up.
+    """
+    for some in _pieces([one.chunk_id for one in found]):
+        if connection.execute(delete(chunk).where(chunk.c.chunk_id.in_(some))).rowcount != len(some):
+            raise HistoryError("a chunk was removed by somebody else: two programs keep this history")
+    for some in _pieces(sorted({one.times_id for one in found})):
+        needed = exists().where(chunk.c.times_id == times.c.times_id)
+        connection.execute(delete(times).where(times.c.times_id.in_(some), ~needed))
+
+
+def find_chunks(
+    connection: Connection, series_ids: Collection[int], resolution: int, from_us: int, to_us: int
+) -> list[Found]:
+    """The chunks that answer a question about [from, to) at this resolution, in order of series and start."""
+    return [
+        Found(row[0], row[1], row[2], Facts(*row[3:]))
+        for kind in range(resolution + 1)
+        for some in _pieces(sorted(series_ids))
+        for row in connection.execute(
+            _answers(kind, resolution),
+            {
+                "series_ids": some,
+                # A chunk lies in one partition, so none that reaches into the span begins earlier than this.
+                "earliest_us": from_us - PARTITION_US[kind],
+                "latest_us": to_us - 1,
+                "end_us": from_us - WIDTH_US[kind],
+            },
+        )
+    ]
+
+
+@functools.cache
+def _answers(kind: int, resolution: int) -> Select[Any]:
+    """Built once: to build it costs more than to run it."""
+    return (
+        select(chunk.c.chunk_id, chunk.c.times_id, chunk.c.size, *_FACTS)
+        .where(
+            chunk.c.series_id.in_(bindparam("series_ids", expanding=True)),
+            chunk.c.resolution == kind,
+            chunk.c.reach >= resolution,
+            chunk.c.start_us.between(bindparam("earliest_us"), bindparam("latest_us")),
+            chunk.c.end_us > bindparam("end_us"),
+        )
+        .order_by(chunk.c.series_id, chunk.c.start_us, chunk.c.chunk_id)
+    )
+
+
+def find_open(connection: Connection, series_ids: Collection[int], parts: Collection[int]) -> list[Found]:
+    """The chunks of these series in these partitions that are still to be merged."""
+    return [
+        found
+        for some in _pieces(sorted(series_ids))
+        for found in _select(
+            connection, chunk.c.is_open.is_(True), chunk.c.series_id.in_(some), chunk.c.part.in_(sorted(parts))
+        )
+    ]
+
+
+def find_groups(connection: Connection) -> Iterator[Group]:
+    """How many chunks there are to merge."""
+    key = (chunk.c.series_id, chunk.c.resolution, chunk.c.reach, chunk.c.part, chunk.c.level)
+    for row in connection.execute(select(*key, func.count()).where(chunk.c.is_open.is_(True)).group_by(*key)):
+        yield Group(*row)
+
+
+def find_before(
+    connection: Connection, series_ids: Collection[int], at_us: int, within_us: int
+) -> list[tuple[int, int, int]]:
+    """(chunk, series, end) of the chunks of readings that touch the time from `within_us` before `at_us` to it.
+
+    From the index alone: nothing of a chunk is read.
+    """
+    found: list[tuple[int, int, int]] = []
+    for some in _pieces(sorted(series_ids)):
+        query = select(chunk.c.chunk_id, chunk.c.series_id, chunk.c.end_us).where(
+            chunk.c.series_id.in_(some),  # the index begins with the series: each is a short range of it
+            chunk.c.resolution == RAW,
+            chunk.c.start_us.between(at_us - within_us - PARTITION_US[RAW], at_us),
+            chunk.c.end_us >= at_us - within_us,
+        )
+        found += [(row[0], row[1], row[2]) for row in connection.execute(query)]
+    return found
+
+
+def find_last(connection: Connection, series_ids: Collection[int], at_us: int) -> list[Found]:
+    """For each of these series and each resolution the chunk that begins last at or before `at_us`, however old."""
+    found: list[Found] = []
+    for some in _pieces(sorted(series_ids)):
+        newest = (
+            select(chunk.c.series_id, chunk.c.resolution, func.max(chunk.c.start_us).label("start_us"))
+            .where(chunk.c.series_id.in_(some), chunk.c.start_us <= at_us)
+            .group_by(chunk.c.series_id, chunk.c.resolution)
+            .subquery()
+        )
+        found += [
+            Found(row[0], row[1], row[2], Facts(*row[3:]))
+            for row in connection.execute(
+                select(chunk.c.chunk_id, chunk.c.times_id, chunk.c.size, *_FACTS).join(
+                    newest,
+                    and_(
+                        chunk.c.series_id == newest.c.series_id,
+                        chunk.c.resolution == newest.c.resolution,
+                        chunk.c.start_us == newest.c.start_us,
+                    ),
+                )
+            )
+        ]
+    return found
+
+
+def list_series(connection: Connection) -> list[int]:
+    """The series that have chunks, found by stepping from one to the next in the index, within the database."""
+    first = select(func.min(chunk.c.series_id).label("series_id")).cte("known", recursive=True)
+    following = select(func.min(chunk.c.series_id)).where(chunk.c.series_id > first.c.series_id).scalar_subquery()
+    known = first.union_all(select(following).where(first.c.series_id.is_not(None)))
+    return list(connection.execute(select(known.c.series_id).where(known.c.series_id.is_not(None))).scalars())
+
+
+def get_chunks(connection: Connection, chunk_ids: Iterable[int]) -> list[Found]:
+    return [found for some in _pieces(sorted(chunk_ids)) for found in _select(connection, chunk.c.chunk_id.in_(some))]
+
+
+def load_blobs(connection: Connection, found: Sequence[Found]) -> dict[int, Blobs | Damaged]:
+    """The columns of these chunks by chunk id; `Damaged` in the place of those that are not as they were written."""
+    shared: dict[int, bytes | Damaged] = {}
+    for some in _pieces(sorted({one.times_id for one in found})):
+        for row in connection.execute(select(times).where(times.c.times_id.in_(some))):
+            shared[row.times_id] = _checked(row.data, row.checksum, f"times {row.times_id}")
+    wanted = {one.chunk_id: one for one in found}
+    loaded: dict[int, Blobs | Damaged] = {}
+    for some in _pieces(sorted(wanted)):
+        query = select(chunk.c.chunk_id, chunk.c.checksum, chunk.c.data).where(chunk.c.chunk_id.in_(some))
+        for row in connection.execute(query):
+            values = _checked(row.data, row.checksum, f"chunk {row.chunk_id}")
+            times_id = wanted[row.chunk_id].times_id
+            time_column = shared.get(times_id) or Damaged(f"times {times_id} are missing")
+            if isinstance(values, Damaged):
+                loaded[row.chunk_id] = values
+            elif isinstance(time_column, Damaged):
+                loaded[row.chunk_id] = time_column
+            else:
+                loaded[row.chunk_id] = Blobs(time_column, values)
+    return loaded
+
+
+def find_damaged(connection: Connection) -> list[str]:
+    """Every chunk and column of times that is not as it was written. Reads everything."""
+    damage: list[str] = []
+    for table, key in ((times, times.c.times_id), (chunk, chunk.c.chunk_id)):
+        rows = connection.execution_options(yield_per=100).execute(select(key, table.c.checksum, table.c.data))
+        damage += [f"{table.name} {row[0]}" for row in rows if checksum(row[2]) != row[1]]
+    orphans = select(func.count()).select_from(chunk).where(~exists().where(times.c.times_id == chunk.c.times_id))
+    missing = connection.execute(orphans).scalar_one()
+    if missing:
+        damage.append(f"{missing} chunks without their times")
+    return damage
+
+
+def find_oldest(connection: Connection, reach: int, before_us: int, limit: int) -> list[Found]:
+    """The oldest chunks that only questions up to `reach` need and that end before `before_us`.
+
+    Readings that were never merged are left out: it is not known yet whether a rollup will stand for them.
+    """
+    return _select(
+        connection,
+        chunk.c.reach == reach,
+        chunk.c.end_us < before_us,
+        chunk.c.level > 0,
+        order=(chunk.c.end_us, chunk.c.chunk_id),
+        limit=limit,
+    )
+
+
+def sum_sizes(connection: Connection) -> dict[int, int]:
+    """Bytes of columns by reach, without what was never merged."""
+    query = select(chunk.c.reach, func.sum(chunk.c.size)).where(chunk.c.level > 0).group_by(chunk.c.reach)
+    return {reach: int(size) for reach, size in connection.execute(query)}
+
+
+def _select(connection: Connection, *where: Any, order: Sequence[Any] = (), limit: int | None = None) -> list[Found]:
+    query = select(chunk.c.chunk_id, chunk.c.times_id, chunk.c.size, *_FACTS).where(*where)
+    query = query.order_by(*(order or (chunk.c.series_id, chunk.c.start_us, chunk.c.chunk_id))).limit(limit)
+    return [Found(row[0], row[1], row[2], Facts(*row[3:])) for row in connection.execute(query)]
+
+
+def _new_times(connection: Connection, ids: dict[bytes, int]) -> set[bytes]:
+    """Those of the columns that must be added. Two with the same number, as good as impossible, get another one."""
+    known: dict[int, bytes] = {}
+    for some in _pieces(sorted(ids.values())):
+        query = select(times.c.times_id, times.c.data).where(times.c.times_id.in_(some))
+        known.update((row.times_id, row.data) for row in connection.execute(query))
+    new: set[bytes] = set()
+    taken = dict(known)
+    for data, times_id in list(ids.items()):
+        while taken.get(times_id, data) != data:
+            times_id = (times_id + 1) % 2**63
+            there = connection.execute(select(times.c.data).where(times.c.times_id == times_id)).scalar_one_or_none()
+            if there is not None:
+                known[times_id] = taken[times_id] = there
+        ids[data] = times_id
+        taken[times_id] = data
+        if times_id not in known:
+            new.add(data)
+    return new
+
+
+def _checked(data: bytes, expected: int, what: str) -> bytes | Damaged:
+    return data if checksum(data) == expected else Damaged(what)
+
+
+def _pieces(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    for at in range(0, len(items), _AT_ONCE):
+        yield items[at : at + _AT_ONCE]

@@ -1,0 +1,112 @@
+"""The tables. The same on SQLite and PostgreSQL: few rows, and large ones."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+)
+
+metadata = MetaData()
+
+# Facts about the store itself: schema, epoch, how far the journal is sealed, from when each resolution is kept.
+meta = Table("history_meta", metadata, Column("key", Text, primary_key=True), Column("value", Text, nullable=False))
+
+# The durable log. One row is one group commit: several frames, one after another.
+journal = Table(
+    "history_journal",
+    metadata,
+    Column("last_offset", BigInteger, primary_key=True, autoincrement=False),
+    Column("first_offset", BigInteger, nullable=False),
+    Column("readings", Integer, nullable=False),
+    Column("checksum", BigInteger, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+)
+
+# Columns of times, under a number made of their content: the series of one device were measured together and share
+# them. Gone with the last chunk that names them.
+times = Table(
+    "history_times",
+    metadata,
+    Column("times_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("checksum", BigInteger, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+)
+
+# bridge/history/chunk.py says what the facts mean. `data` stands last: SQLite reads a row from the front, and a large
+# value lies on pages of its own that a look at the facts never touches.
+chunk = Table(
+    "history_chunk",
+    metadata,
+    # SQLite numbers rows by itself only for exactly "INTEGER PRIMARY KEY".
+    Column("chunk_id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("series_id", BigInteger, nullable=False),
+    Column("resolution", SmallInteger, nullable=False),
+    Column("reach", SmallInteger, nullable=False),
+    Column("level", SmallInteger, nullable=False),
+    Column("part", Integer, nullable=False),
+    Column("start_us", BigInteger, nullable=False),
+    Column("end_us", BigInteger, nullable=False),
+    Column("n", Integer, nullable=False),
+    Column("n_values", BigInteger, nullable=False),
+    Column("smallest", Double),
+    Column("largest", Double),
+    Column("total", Double),
+    Column("first", Double),
+    Column("last", Double),
+    Column("interval_us", BigInteger, nullable=False),
+    Column("off_clock", Integer, nullable=False),
+    Column("is_open", Boolean, nullable=False),  # still to be merged
+    Column("size", Integer, nullable=False),  # bytes of its columns; shared times count where they came first
+    Column("times_id", BigInteger, nullable=False),
+    Column("checksum", BigInteger, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+)
+# Questions about one series, and about all of them at one moment, are answered from this index alone.
+Index("history_chunk_by_time", chunk.c.series_id, chunk.c.resolution, chunk.c.start_us, chunk.c.end_us, chunk.c.reach)
+# What is to be merged.
+Index(
+    "history_chunk_open",
+    chunk.c.is_open, chunk.c.series_id, chunk.c.resolution, chunk.c.reach, chunk.c.part, chunk.c.level,
+)  # fmt: skip
+# What is too old, and how much there is of each kind.
+Index("history_chunk_by_age", chunk.c.reach, chunk.c.end_us, chunk.c.level, chunk.c.size)
+# Whether anyone still needs a column of times.
+Index("history_chunk_times", chunk.c.times_id)
+
+series = Table(
+    "history_series",
+    metadata,
+    Column("series_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("device_id", Text, nullable=False),
+    Column("metric", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+)
+
+# What a device or a series was called, by time: a row for each change. `subject` is a device id or a series id.
+description = Table(
+    "history_description",
+    metadata,
+    Column("subject", Text, primary_key=True),
+    Column("is_device", Boolean, primary_key=True),
+    Column("since_us", BigInteger, primary_key=True, autoincrement=False),
+    Column("info", Text, nullable=False),  # JSON
+)
+
+# The texts that the numbers of a text series stand for. Only ever added to.
+text = Table(
+    "history_text",
+    metadata,
+    Column("series_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("code", Integer, primary_key=True, autoincrement=False),
+    Column("text", Text, nullable=False),
+)

@@ -1,0 +1,213 @@
+"""One transaction: what may be asked of the store within it, and what may be changed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+
+from bridge.history import store_catalog, store_chunks
+from bridge.history.arrivals import decode_arrivals, split_frames
+from bridge.history.catalog import Births, Catalog
+from bridge.history.chunk import Blobs, Chunk, Found
+from bridge.history.codec import checksum
+from bridge.history.faults import Damaged, HistoryError
+from bridge.history.merge import Group
+from bridge.history.spans import RESOLUTIONS
+from bridge.history.store_schema import journal, meta
+
+_EPOCH, _SEALED, _KEPT_FROM = "epoch", "sealed_offset", "kept_from_{}"
+
+# Built once: for statements as small as these, to build them costs more than to run them.
+_APPEND = insert(journal)
+_LAST_OFFSET = select(func.max(journal.c.last_offset))
+_COMMITS = (
+    select(journal.c.last_offset, journal.c.readings, journal.c.checksum, journal.c.data)
+    .where(journal.c.last_offset > bindparam("after_offset"))
+    .order_by(journal.c.last_offset)
+)
+
+# Before the first reading that can be kept.
+BEGINNING_US = -(2**62)
+
+
+class Snapshot:
+    """Reads. Everything read within one is from the same moment, whatever the writer does meanwhile."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    # ----- journal ----------------------------------------------------------------------------------------
+
+    def epoch(self) -> str:
+        return self._get(_EPOCH)
+
+    def sealed_offset(self) -> int:
+        """Offset up to which the journal has been turned into chunks, and is gone."""
+        return int(self._get(_SEALED))
+
+    def last_offset(self) -> int:
+        newest = self.connection.execute(_LAST_OFFSET).scalar_one()
+        return self.sealed_offset() if newest is None else int(newest)
+
+    def read_commits(self, after_offset: int, max_readings: int | None = None) -> Iterator[tuple[int, bytes]]:
+        """(last offset, frames one after another) of each commit with frames after `after_offset`, in order.
+
+        Ends once `max_readings` are reached. The first commit may also hold frames up to `after_offset`.
+
+        Raises:
+            Damaged: a commit is not as it was written.
+        """
+        found = 0
+        for last, readings, expected, data in self.connection.execute(_COMMITS, {"after_offset": after_offset}):
+            if checksum(data) != expected:
+                raise Damaged(f"journal up to {last}")
+            yield last, data
+            found += readings
+            if max_readings is not None and found >= max_readings:
+                return
+
+    def read_frames(self, after_offset: int, limit: int) -> list[bytes]:
+        """The oldest `limit` frames after this offset, as they were appended. Only those not sealed yet are there."""
+        frames: list[bytes] = []
+        for _, data in self.read_commits(after_offset):
+            frames += [frame for offset, frame in split_frames(data) if offset > after_offset]
+            if len(frames) >= limit:
+                break
+        return frames[:limit]
+
+    def count_journal(self) -> int:
+        """Readings that are not sealed yet."""
+        return int(self.connection.execute(select(func.coalesce(func.sum(journal.c.readings), 0))).scalar_one())
+
+    # ----- chunks -----------------------------------------------------------------------------------------
+
+    def find_chunks(self, series_ids: Collection[int], resolution: int, from_us: int, to_us: int) -> list[Found]:
+        return store_chunks.find_chunks(self.connection, series_ids, resolution, from_us, to_us)
+
+    def find_groups(self) -> Iterator[Group]:
+        return store_chunks.find_groups(self.connection)
+
+    def find_open(self, series_ids: Collection[int], parts: Collection[int]) -> list[Found]:
+        return store_chunks.find_open(self.connection, series_ids, parts)
+
+    def find_before(self, series_ids: Collection[int], at_us: int, within_us: int) -> list[tuple[int, int, int]]:
+        return store_chunks.find_before(self.connection, series_ids, at_us, within_us)
+
+    def find_last(self, series_ids: Collection[int], at_us: int) -> list[Found]:
+        return store_chunks.find_last(self.connection, series_ids, at_us)
+
+    def list_series(self) -> list[int]:
+        return store_chunks.list_series(self.connection)
+
+    def get_chunks(self, chunk_ids: Iterable[int]) -> list[Found]:
+        return store_chunks.get_chunks(self.connection, chunk_ids)
+
+    def load_blobs(self, found: Sequence[Found]) -> dict[int, Blobs | Damaged]:
+        return store_chunks.load_blobs(self.connection, found)
+
+    def find_oldest(self, reach: int, before_us: int, limit: int) -> list[Found]:
+        return store_chunks.find_oldest(self.connection, reach, before_us, limit)
+
+    def sum_sizes(self) -> dict[int, int]:
+        return store_chunks.sum_sizes(self.connection)
+
+    def kept_from(self) -> tuple[int, ...]:
+        """For each resolution the time before which it is no longer kept."""
+        rows = {row.key: row.value for row in self.connection.execute(select(meta))}
+        return tuple(int(rows.get(_KEPT_FROM.format(one), BEGINNING_US)) for one in RESOLUTIONS)
+
+    # ----- catalog ----------------------------------------------------------------------------------------
+
+    def catalog(self, at_us: int | None = None) -> Catalog:
+        return store_catalog.load_catalog(self.connection, at_us)
+
+    def text_series(self) -> set[int]:
+        return store_catalog.text_series(self.connection)
+
+    # ----- integrity --------------------------------------------------------------------------------------
+
+    def find_damage(self, *, everything: bool) -> list[str]:
+        """What is not as it was written: of the journal, and of the chunks too if `everything` (reads all of it)."""
+        damage: list[str] = []
+        try:
+            blobs = [data for _, data in self.read_commits(BEGINNING_US)]
+            decode_arrivals(blobs)
+        except Damaged as error:
+            damage.append(error.what)
+        return damage + store_chunks.find_damaged(self.connection) if everything else damage
+
+    def _get(self, key: str) -> str:
+        return str(self.connection.execute(select(meta.c.value).where(meta.c.key == key)).scalar_one())
+
+
+class Writer(Snapshot):
+    """Reads and changes. All changes become durable together when the transaction ends, or none does."""
+
+    def begin(self, epoch: str) -> None:
+        """A new, empty history."""
+        self.connection.execute(insert(meta), [{"key": _EPOCH, "value": epoch}, {"key": _SEALED, "value": "0"}])
+
+    def append(self, frames: Sequence[bytes]) -> int:
+        """One commit of the journal; returns the offset of its last frame.
+
+        Raises:
+            HistoryError: the offsets do not rise, or do not begin after the last one.
+            Damaged: these are not frames.
+        """
+        data = b"".join(frames)
+        offsets = [offset for offset, _ in split_frames(data)]
+        if len(offsets) != len(frames):
+            raise HistoryError("each element must be one frame")
+        last = self.last_offset()
+        if not offsets:
+            return last
+        if any(after <= before for before, after in zip([last, *offsets], offsets, strict=False)):
+            raise HistoryError(f"offsets {offsets[0]} to {offsets[-1]} do not rise from {last}")
+        self.connection.execute(
+            _APPEND,
+            {
+                "last_offset": offsets[-1],
+                "first_offset": offsets[0],
+                "readings": sum(count_readings(frame) for frame in frames),
+                "checksum": checksum(data),
+                "data": data,
+            },
+        )
+        return offsets[-1]
+
+    def save_births(self, births: Births, now_us: int) -> None:
+        store_catalog.save_births(self.connection, births, now_us)
+
+    def insert_chunks(self, chunks: Sequence[Chunk]) -> None:
+        store_chunks.insert_chunks(self.connection, chunks)
+
+    def delete_chunks(self, found: Sequence[Found]) -> None:
+        store_chunks.delete_chunks(self.connection, found)
+
+    def trim_journal(self, from_offset: int, to_offset: int) -> None:
+        """The journal from one offset, up to which it was sealed, to another is in chunks now.
+
+        Raises:
+            HistoryError: somebody else sealed meanwhile; the transaction must be given up.
+        """
+        changed = self.connection.execute(
+            update(meta).where(meta.c.key == _SEALED, meta.c.value == str(from_offset)).values(value=str(to_offset))
+        ).rowcount
+        if not changed:
+            raise HistoryError("somebody else sealed the journal: two programs keep this history")
+        self.connection.execute(delete(journal).where(journal.c.last_offset <= to_offset))
+
+    def set_kept_from(self, resolution: int, from_us: int) -> None:
+        key = _KEPT_FROM.format(resolution)
+        row = {"value": str(from_us)}
+        if not self.connection.execute(update(meta).where(meta.c.key == key).values(row)).rowcount:
+            self.connection.execute(insert(meta).values(key=key, **row))
+
+    def forget_descriptions(self, before_us: int) -> int:
+        return store_catalog.forget_descriptions(self.connection, before_us)
+
+
+def count_readings(frame: bytes) -> int:
+    """How many readings one frame holds."""
+    return int.from_bytes(frame[4:8], "little")

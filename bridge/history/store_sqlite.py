@@ -1,0 +1,128 @@
+"""Everything that is SQLite and nothing else: settings, checks, setting aside, backup.
+
+On another database these are the administrator's, who has better tools for them.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.engine import make_url
+
+# How long a statement waits for another process that holds the database (a backup, a person with a shell).
+BUSY_TIMEOUT_MS = 5_000
+# 4,000 pages of 4 KB: what the write-ahead log holds before it is carried over into the database.
+CHECKPOINT_PAGES = 4_000
+# Pages kept in memory for each connection, in KB. The facts of a year fit; more would not make answers faster.
+CACHE_KB = 16_000
+# Up to this size everything is checked at start; it takes about half a second. Beyond, only what the start needs.
+FULL_CHECK_BYTES = 128 * 2**20
+
+WRITES = "fleetwire_writes"
+"""Execution option of a connection that will write: it takes the write lock at once, and so never has to give up
+halfway because somebody else wrote since it began to read."""
+
+_DAMAGE_CODES = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+def is_sqlite(url: str) -> bool:
+    return make_url(url).get_backend_name() == "sqlite"
+
+
+def file_of(url: str) -> Path | None:
+    """The database file; None for another database or one in memory."""
+    database = make_url(url).database
+    if not is_sqlite(url) or not database or database == ":memory:":
+        return None
+    return Path(database)
+
+
+def prepare(engine: Engine) -> None:
+    """Make every connection of the engine durable, and every transaction one that we begin ourselves."""
+
+    @event.listens_for(engine, "connect")
+    def on_connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # else the driver would begin transactions late, and none for reading
+        cursor = connection.cursor()
+        for pragma in (
+            f"busy_timeout={BUSY_TIMEOUT_MS}",
+            "journal_mode=WAL",
+            "synchronous=FULL",  # NORMAL survives kill -9, but not a power cut
+            f"wal_autocheckpoint={CHECKPOINT_PAGES}",
+            f"cache_size=-{CACHE_KB}",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def on_begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get(WRITES, False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def is_damage(error: BaseException) -> bool:
+    """Whether the database file itself is broken; a locked file, a full disk or missing rights are not that."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, sqlite3.Error):
+            return (getattr(cause, "sqlite_errorcode", 0) & 0xFF) in _DAMAGE_CODES
+        cause = cause.__cause__
+    return False
+
+
+def find_damage(connection: Connection, *, quick: bool) -> list[str]:
+    """What SQLite's own check says; empty if all is well. Reads the whole file."""
+    rows = connection.exec_driver_sql("PRAGMA quick_check(10)" if quick else "PRAGMA integrity_check(100)")
+    return [str(row[0]) for row in rows if row[0] != "ok"]
+
+
+def set_aside(path: Path, now_us: int) -> Path:
+    """Rename a database and what belongs to it, so that a new one can begin in its place; returns the new name."""
+    stamp = datetime.fromtimestamp(now_us / 1e6, UTC).strftime("%Y%m%dT%H%M%SZ")
+    aside = path.with_name(f"{path.name}.damaged-{stamp}")
+    number = 1
+    while aside.exists():
+        number += 1
+        aside = path.with_name(f"{path.name}.damaged-{stamp}-{number}")
+    # The log first: were we killed in between, a database without its log would be set aside at the next start,
+    # while a log without its database would be applied to the new one.
+    for suffix in ("-wal", "-shm", ""):
+        part = Path(f"{path}{suffix}")
+        if part.exists():
+            part.rename(f"{aside}{suffix}")
+    _sync_folder(path.parent)
+    return aside
+
+
+def backup(engine: Engine, target: Path) -> None:
+    """A consistent copy, compact and without a log, while all others go on. Replaces `target` at the end."""
+    partial = target.with_name(f"{target.name}.partial-{os.getpid()}-{threading.get_ident()}")
+    partial.unlink(missing_ok=True)
+    connection = engine.raw_connection()
+    try:
+        # Not through a transaction of ours: VACUUM is one by itself.
+        connection.cursor().execute("VACUUM INTO ?", (str(partial),))
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(target)
+        _sync_folder(target.parent)
+    finally:
+        connection.close()
+        partial.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """A new name is durable when its folder is; Windows has no such thing, and does it by itself."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

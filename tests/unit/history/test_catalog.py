@@ -1,0 +1,117 @@
+"""Ids survive, and the past shows the past's names."""
+
+from __future__ import annotations
+
+from bridge.history.catalog import Births, Catalog, DeviceRecord, SeriesRecord
+from bridge.history.retention import Limit, Limits
+from bridge.history.store import Store
+from tests.unit.history.scene import START_US, Scene, scene
+
+DAY_US = 86_400_000_000
+
+
+def births(name: str, unit: str = "", texts: tuple[str, ...] = ()) -> Births:
+    return Births(
+        (DeviceRecord("boiler", {"name": name}),), (SeriesRecord(4, "boiler", "mode", "text", texts, {"unit": unit}),)
+    )
+
+
+def save(one: Scene, some: Births, now_us: int) -> None:
+    with one.store.writing() as writer:
+        writer.save_births(some, now_us)
+
+
+def at(one: Scene, at_us: int | None = None) -> Catalog:
+    with one.store.reading() as snapshot:
+        return snapshot.catalog(at_us)
+
+
+def test_every_moment_has_its_names_and_units() -> None:
+    with scene() as one:
+        save(one, births("Boiler", "°C"), START_US)
+        save(one, births("Boiler", "°C"), START_US + 5)  # nothing new
+        save(one, births("Heat pump", "K"), START_US + 10)
+
+        names = [
+            (
+                at(one, START_US + moment).devices["boiler"].info["name"],
+                at(one, START_US + moment).series[4].info["unit"],
+            )
+            for moment in (-1, 0, 9, 10, 99)
+        ]
+
+        assert names == [("Boiler", "°C")] * 3 + [("Heat pump", "K")] * 2
+        assert at(one).devices["boiler"].info == {"name": "Heat pump"}
+
+
+def test_texts_only_grow() -> None:
+    with scene() as one:
+        save(one, births("Boiler", texts=("off", "on")), START_US)
+        save(one, births("Boiler", texts=("off",)), START_US + 1)
+        save(one, births("Boiler", texts=("off", "on", "frost ☃")), START_US + 2)
+
+        assert at(one).series[4].texts == ("off", "on", "frost ☃")
+
+
+def test_ids_are_never_used_twice_even_without_a_birth() -> None:
+    with scene() as one:
+        assert at(one).next_series_id == 0
+        save(one, births("Boiler"), START_US)
+        assert at(one).next_series_id == 5
+        one.append([(9, START_US, 1.0)])
+        one.seal()
+        assert at(one).next_series_id == 10
+
+
+def test_a_kind_may_become_known() -> None:
+    with scene() as one:
+        save(one, Births(series=(SeriesRecord(1, "d", "m", "unknown", (), {}),)), START_US)
+        save(one, Births(series=(SeriesRecord(1, "d", "m", "number", (), {}),)), START_US)
+
+        assert at(one).series[1].kind == "number"
+
+
+def test_a_clock_that_was_set_back_does_not_hide_the_newest_name() -> None:
+    with scene() as one:
+        save(one, births("Boiler"), START_US + 100)
+        save(one, births("Heat pump"), START_US)
+
+        assert at(one).devices["boiler"].info["name"] == "Heat pump"
+
+
+def test_a_birth_and_its_first_readings_are_durable_together_or_not_at_all(tmp_path: object) -> None:
+    url = f"sqlite:///{tmp_path}/history.db"
+    store = Store(url)
+    try:
+        with store.writing() as writer:
+            writer.save_births(births("Boiler"), START_US)
+            raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        pass
+    with store.reading() as snapshot:
+        assert snapshot.catalog().devices == {}
+    store.close()
+
+
+def test_many_devices_are_saved_in_pieces() -> None:
+    with scene() as one:
+        many = tuple(DeviceRecord(f"d{number}", {"name": str(number)}) for number in range(1_234))
+        save(one, Births(many), START_US)
+        save(one, Births(many), START_US + 1)
+
+        assert at(one).devices["d1233"].info == {"name": "1233"}
+
+
+def test_names_that_no_kept_moment_shows_are_forgotten() -> None:
+    with scene() as one:
+        for day, name in enumerate(["first", "second", "third"]):
+            save(one, births(name), START_US + day * DAY_US)
+        one.append([(4, START_US + n * 1_000_000, 1.0) for n in range(100)])
+        one.seal()
+        one.merge()
+        limit = Limit(DAY_US, 2**60)
+
+        one.keeper.forget(Limits(limit, limit, limit), START_US + 3 * DAY_US)
+
+        assert at(one, START_US).devices["boiler"].info["name"] in ("first", "second")
+        assert at(one).devices["boiler"].info["name"] == "third"

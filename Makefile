@@ -22,8 +22,9 @@ demo: $(VENV)/.installed
 test: lint
 	.ci/install-tools
 	$(PYTEST) -n 2 tests/unit
-	$(PYTEST) tests/integration
-	$(PYTEST) tests/e2e
+	$(PYTEST) -n 2 -m "not alone" tests/integration
+	$(PYTEST) -m alone tests/integration
+	$(PYTEST) -n 2 tests/e2e
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -20,7 +20,10 @@ import pytest
 
 from tests.support.bridge import Bridge, Dashboard
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs 127.0.0.2 and a limit on open files")
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="needs 127.0.0.2 and a limit on open files"),
+    pytest.mark.alone,
+]
 
 DEVICES, RATE_HZ = 20, 5
 DESCRIPTORS = 8_192  # two for each of the largest crowd, with room

@@ -27,7 +27,7 @@ from tests.support.mosquitto import Mosquitto
 from tests.support.mqtt_peer import MqttPeer
 from tests.support.proxy import Proxy
 
-pytestmark = pytest.mark.broker
+pytestmark = [pytest.mark.broker, pytest.mark.alone]
 
 # Small, so that who reads slowly is soon noticed; and memory that is full before anything is measured.
 SMALL = {

@@ -15,7 +15,7 @@ from tests.support.live_client import PING, PONG, LiveClient, Readings, Walk, wi
 from tests.support.mosquitto import Mosquitto
 from tests.support.mqtt_peer import MqttPeer
 
-pytestmark = pytest.mark.broker
+pytestmark = [pytest.mark.broker, pytest.mark.alone]
 
 
 async def test_who_never_reads_is_closed_although_it_talks_and_resumes_exactly(

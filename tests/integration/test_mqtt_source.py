@@ -28,7 +28,7 @@ from tests.support.recorder import Recorder
 from tests.support.servers import say_nothing, speak_http, speak_mqtt_5, tcp_server
 from tests.support.tls import make_tls_files
 
-pytestmark = [pytest.mark.broker, pytest.mark.usefixtures("nothing_blocks")]
+pytestmark = [pytest.mark.broker, pytest.mark.usefixtures("nothing_blocks"), pytest.mark.alone]
 
 CLIENT_ID = "fleetwire-test"
 SHIPPED_CONFIG = Path(__file__).parents[2] / "config" / "mosquitto.conf"

@@ -24,7 +24,7 @@ from tests.support.mqtt_peer import MqttPeer
 from tests.support.recorder import Recorder
 from tests.support.servers import tcp_server
 
-pytestmark = [pytest.mark.broker, pytest.mark.usefixtures("nothing_blocks")]
+pytestmark = [pytest.mark.broker, pytest.mark.usefixtures("nothing_blocks"), pytest.mark.alone]
 
 MESSAGE_S = 0.001  # what a message costs the slow listener
 BACKLOG_BYTES = 262_144  # so that what waits is worked off in seconds, slow as the listener is

@@ -11,7 +11,7 @@ import pytest
 from tests.support.bridge import Bridge, Dashboard, simulated_devices
 from tests.support.mosquitto import Mosquitto
 
-pytestmark = pytest.mark.broker
+pytestmark = [pytest.mark.broker, pytest.mark.alone]
 
 DEVICES = 50
 

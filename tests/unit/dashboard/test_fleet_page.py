@@ -34,6 +34,8 @@ def fleet(open_dashboard: OpenDashboard, count: int, hash_: str = "#/", **welcom
     tab.js(FLEET, {"count": count, "welcome": welcome})
     if "device" not in hash_:
         tab.do(lambda page: expect(page.get_by_test_id("device-row")).to_have_count(count))
+    # A page that has not painted yet may lose keys; nobody presses keys for a page that she cannot see.
+    tab.do(lambda page: page.wait_for_function("() => performance.getEntriesByType('paint').length > 0"))
     return tab
 
 
@@ -96,10 +98,10 @@ def test_the_keyboard_finds_and_opens_a_device(open_dashboard: OpenDashboard) ->
 
     def walk(page: Page) -> None:
         page.keyboard.press("/")
-        page.keyboard.press("ArrowDown")
-        page.keyboard.press("ArrowDown")
-        page.keyboard.press("ArrowDown")
-        page.keyboard.press("ArrowUp")
+        expect(page.get_by_test_id("search")).to_be_focused()
+        for key, device in [("ArrowDown", 0), ("ArrowDown", 1), ("ArrowDown", 2), ("ArrowUp", 1)]:
+            page.keyboard.press(key)
+            expect(page.locator(f"[data-device-id=d-{device:04}] a")).to_be_focused()
         page.keyboard.press("Enter")
         expect(page.get_by_test_id("device-page")).to_have_attribute("data-device-id", "d-0001")
 

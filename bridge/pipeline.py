@@ -1,7 +1,7 @@
 """The way of a reading, whole, in one file; and the way of a command back.
 
     source ─message─▶ registry (convention) ─observations─▶ fleet ─batch─▶ log, device and fleet channels
-                                                                        └─▶ acknowledgement to the broker
+                                                                        └─▶ history ─commit─▶ PUBACK
     dashboard ─command─▶ ledger ─▶ convention ─▶ source ─▶ broker ─▶ device ─reply─▶ (the way of a reading)
 
 Everything here runs on the event loop and waits for nothing. Batches are flushed at once when the line has been quiet,
@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, assert_never
 
 import msgspec
@@ -42,6 +42,10 @@ from bridge.core.pacing import Pacer
 from bridge.core.recent import RecentLog
 from bridge.core.series import Device
 from bridge.errors import DeliveryUnknown, ProtocolError, PublishFailed
+from bridge.history.events import COMMAND, NOTE, Event
+from bridge.history.feed import Feed
+from bridge.history.recorder import Recorder, Recording
+from bridge.live.channel import Entry as Logged
 from bridge.live.hub import COMMANDS_IN_WELCOME, Hub
 from bridge.live.messages import json_packet
 from bridge.sources.source import Clock, Source, SourceStatus
@@ -73,7 +77,9 @@ class Pipeline:
         counters: Counters,
         clock: Clock,
         timing: Timing,
+        recorder: Recorder | None = None,
     ) -> None:
+        """`recorder`: None keeps no history; messages are then acknowledged when they are in memory."""
         self.fleet = fleet
         self.commands = commands
         self.hub = hub
@@ -95,8 +101,16 @@ class Pipeline:
         self._stats_us = 0
         self._emitted = 0
         self._unacknowledged: list[tuple[Source, tuple[int, int]]] = []
+        self._recorder = recorder
+        self._feed = Feed(recorder, fleet) if recorder else None
+        self._closing = False
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}  # for the end of a command, by its id
         hub.stats = self.stats
+        if recorder is not None:
+            hub.log_channel.tap = self._log
+            hub.on_note = self._record_note
+            recorder.on_safe = self._acknowledge_all
+            recorder.on_change = self._tell_recording
 
     def listener(self, source: Source) -> _Listener:
         """What to hand to `source.start`: messages and status of that source."""
@@ -107,6 +121,8 @@ class Pipeline:
 
     def receive(self, source: Source, message: Message) -> None:
         """One MQTT message. The hot path."""
+        if self._closing:
+            return  # the broker keeps it for the next run
         counters = self.counters
         counters.received += 1
         counters.received_bytes += len(message.payload)
@@ -121,7 +137,6 @@ class Pipeline:
             else:
                 self._observe(convention.name, source.name, observation, message)
         if message.ack_token is not None:
-            # The message is safe once its batch is in memory; history will move this point behind the commit.
             self._unacknowledged.append((source, message.ack_token))
         if self._flush_handle is None:
             self._schedule_flush(message.received_us)
@@ -191,9 +206,7 @@ class Pipeline:
         now_us = self._clock()
         writes = 0
         batch = self.fleet.take_batch(now_us)
-        changes = self.fleet.take_changes()
-        if changes:
-            self.hub.publish_changes(changes, now_us)
+        self._publish_changes(now_us)
         if batch is not None:
             self._recent.append(batch)
             for part in split_by_span(batch):
@@ -205,10 +218,29 @@ class Pipeline:
         self._oldest_us = 0
         self._pacer.sent(self.counters.received - self._flushed_messages, writes)
         self._flushed_messages = self.counters.received
-        self._acknowledge()
-
-    def _acknowledge(self) -> None:
         waiting, self._unacknowledged = self._unacknowledged, []
+        if self._feed is None:
+            self._acknowledge(waiting)
+        else:
+            readings = len(batch) if batch is not None else 0
+            self._feed.hand_over(self.hub.log_channel.offset, now_us, readings, waiting or None)
+
+    def _publish_changes(self, now_us: int) -> None:
+        changes = self.fleet.take_changes()
+        if changes:
+            self.hub.publish_changes(changes, now_us)
+            if self._feed is not None:
+                self._feed.change(changes, now_us)
+
+    def _log(self, entry: Logged) -> None:
+        assert self._feed is not None
+        is_frame = entry.binary is not None
+        self._feed.log(entry.offset, entry.packet(binary=is_frame).payload, is_frame=is_frame)
+
+    def _acknowledge_all(self, tokens: Iterable[list[tuple[Source, tuple[int, int]]]]) -> None:
+        self._acknowledge([one for some in tokens for one in some])
+
+    def _acknowledge(self, waiting: list[tuple[Source, tuple[int, int]]]) -> None:
         by_source: dict[str, list[tuple[int, int]]] = {}
         for source, token in waiting:
             by_source.setdefault(source.name, []).append(token)
@@ -306,7 +338,13 @@ class Pipeline:
         future.add_done_callback(delivered)
 
     def _tell(self, command: Command) -> None:
-        self.hub.broadcast(json_packet("command", **command.as_dict()))
+        record = command.as_dict()
+        self.hub.broadcast(json_packet("command", **record))
+        if self._feed is not None:
+            now_us = self._clock()
+            self._feed.happen(Event(now_us, COMMAND, command.device_id, record))
+            if self._flush_handle is None:  # else it goes with the readings that came before it
+                self._feed.hand_over(self.hub.log_channel.offset, now_us)
         if command.has_ended:
             for waiting in self._waiting.pop(command.command_id, ()):
                 if not waiting.done():
@@ -328,9 +366,10 @@ class Pipeline:
         self.fleet.tick(now_us)
         for command in self.commands.tick(now_us):
             self._tell(command)
-        changes = self.fleet.take_changes()
-        if changes:
-            self.hub.publish_changes(changes, now_us)
+        self._publish_changes(now_us)
+        if self._feed is not None and self._recorder is not None:
+            self._feed.hand_over(self.hub.log_channel.offset, now_us)
+            self._recorder.tick(now_us)
         self.hub.tick(now_us)
         if not 0 <= now_us - self._stats_us < self._timing.stats_interval_us:
             self._stats_us = now_us
@@ -377,11 +416,24 @@ class Pipeline:
             "sources": [source_as_dict(status) for status in self.statuses.values()],
             "commands": [command.as_dict() for command in self.commands.recent(COMMANDS_IN_WELCOME)],
             "notes": list(self.hub.notes),
+            "recording": self.recording.as_dict(),
         }
 
+    @property
+    def recording(self) -> Recording:
+        return self._recorder.recording if self._recorder else Recording("off", 0)
+
+    def _tell_recording(self, recording: Recording) -> None:
+        self.hub.broadcast(json_packet("recording", **recording.as_dict()))
+
+    def _record_note(self, note: dict[str, Any]) -> None:
+        assert self._feed is not None
+        self._feed.happen(Event(self._clock(), NOTE, "", note))
+
     def close(self) -> None:
-        """Flush what is left and stop the timers."""
+        """Flush what is left and stop the timers. What still arrives is left with the broker."""
         self.flush()
+        self._closing = True
         if self._fleet_handle is not None:
             self._fleet_handle.cancel()
             self._fleet_handle = None

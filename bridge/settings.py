@@ -239,6 +239,55 @@ class LiveSettings(Section):
     )
 
 
+class HistorySettings(Section):
+    """What is kept of the past, and where."""
+
+    enabled: bool = Field(True, description="Whether readings are recorded; without it there is only the present.")
+    url: SecretStr = Field(
+        SecretStr(""),
+        description="Database for the history; empty: SQLite file history.db in data_dir. "
+        "Others: sqlite:////path/file.db, postgresql+pg8000://user:password@host/database.",
+    )
+    commit_interval_ms: int = Field(
+        50,
+        ge=1,
+        le=1_000,
+        description="Readings of so long become durable together, and are then acknowledged to the broker.",
+    )
+    backlog_bytes: int = Field(
+        64_000_000,
+        ge=1_000_000,
+        description="Memory for readings that wait while the disk refuses them; beyond, QoS 0 ones are dropped.",
+    )
+    seal_interval_s: float = Field(
+        300.0, gt=0, le=3_600, description="How often what was recorded is compressed, and rolled up where due."
+    )
+    keep_readings_days: float = Field(30.0, gt=0, description="Age after which single readings are forgotten.")
+    keep_minutes_days: float = Field(366.0, gt=0, description="Age after which rollups of a minute are forgotten.")
+    keep_hours_days: float = Field(3_660.0, gt=0, description="Age after which rollups of an hour are forgotten.")
+    max_readings_bytes: int = Field(
+        4_000_000_000, ge=1_000_000, description="Size of all single readings; beyond, the oldest are forgotten."
+    )
+    max_minutes_bytes: int = Field(2_000_000_000, ge=1_000_000, description="The same for rollups of a minute.")
+    max_hours_bytes: int = Field(1_000_000_000, ge=1_000_000, description="The same for rollups of an hour.")
+    min_free_bytes: int = Field(
+        500_000_000,
+        ge=0,
+        description="When less than this is free on the disk of the history, its oldest part makes room; 0: never.",
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _url_is_known(cls, url: SecretStr) -> SecretStr:
+        text = url.get_secret_value()
+        if text and not text.startswith(("sqlite:///", "postgresql+")):
+            # Not quoted: it may hold a password.
+            raise ValueError(
+                "must look like sqlite:////path/file.db or postgresql+pg8000://user:password@host/database"
+            )
+        return url
+
+
 class CommandSettings(Section):
     """Commands to devices."""
 
@@ -261,7 +310,7 @@ class Settings(BaseSettings):
 
     data_dir: Path = Field(
         Path("data"),
-        description="Folder for the token, the broker's state and, later, the history (mode 0700).",
+        description="Folder for the token, the broker's state and the history (mode 0700).",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="How much is logged.")
     web: WebSettings = WebSettings()
@@ -271,6 +320,7 @@ class Settings(BaseSettings):
     fleet: FleetSettings = FleetSettings()
     live: LiveSettings = LiveSettings()
     commands: CommandSettings = CommandSettings()
+    history: HistorySettings = HistorySettings()
 
     @model_validator(mode="after")
     def _open_server_needs_auth(self) -> Settings:
@@ -291,6 +341,12 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return (init_settings, _EnvironmentSource(settings_cls), _FileSource(settings_cls))
+
+
+def history_url(settings: Settings) -> str:
+    """SQLAlchemy URL of the history's database. May hold a password: not for logs."""
+    url = settings.history.url.get_secret_value()
+    return url or f"sqlite:///{(settings.data_dir / 'history.db').absolute()}"
 
 
 class _EnvironmentSource(PydanticBaseSettingsSource):

@@ -24,6 +24,13 @@ class Counters:
         "duplicates": "messages that the broker delivered again",
         "inexact": "integers beyond 2^53, kept as the nearest double",
         "batches": "batches made",
+        "recorded": "readings safe on disk",
+        "unrecorded": "readings in no history: the disk refused them for too long (QoS 0 only)",
+        "sealed": "readings compressed",
+        "recorded_twice": "readings that were in the history already, and are there once",
+        "conflicts": "readings refused by the history: it has another value of that series and time",
+        "forgotten": "pieces of the history that made room or were too old",
+        "damaged": "pieces of the history that could not be read",
         "frames_sent": "frames and messages handed to dashboards' sockets",
         "bytes_sent": "their bytes",
         "conflated": "readings merged into a newer one of their series on the fleet channel",
@@ -62,6 +69,13 @@ class Counters:
     duplicates: int
     inexact: int
     batches: int
+    recorded: int
+    unrecorded: int
+    sealed: int
+    recorded_twice: int
+    conflicts: int
+    forgotten: int
+    damaged: int
     frames_sent: int
     bytes_sent: int
     conflated: int

@@ -163,6 +163,21 @@ class Fleet:
         self._changed_devices.pop(device, None)
         self._removed.append(device.device_id)
 
+    # ----- the fleet of an earlier run ------------------------------------------------------------------------
+
+    def restore(self, device: Device, series: list[Series], now_us: int) -> None:
+        """A device that is known from before, with its series. Before any observation; nobody is told."""
+        self.devices[device.device_id] = self._by_key[device.convention, device.native_id] = device
+        for one in series:
+            device.series[one.metric] = self.series[one.series_id] = one
+            one.texts_told = len(one.texts)
+            self.latest.reserve(one.series_id)
+        self._watch_silence(device, now_us)
+
+    def begin_ids(self, next_series_id: int) -> None:
+        """Give no id below this one: it may be known from before."""
+        self._next_series_id = max(self._next_series_id, next_series_id)
+
     # ----- what follows from them -------------------------------------------------------------------------
 
     def take_batch(self, now_us: int) -> Batch | None:

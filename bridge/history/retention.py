@@ -6,7 +6,7 @@ and live as long. So a thermometer that reports twice an hour keeps its readings
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from bridge.history.chunk import Found
@@ -26,6 +26,12 @@ class Limits(NamedTuple):
     readings: Limit = Limit(30 * DAY_US, 4 * 2**30)
     minutes: Limit = Limit(366 * DAY_US, 2 * 2**30)
     hours: Limit = Limit(3_660 * DAY_US, 1 * 2**30)
+
+    def shrunk(self, resolution: int, sizes: Mapping[int, int], share: float) -> Limits:
+        """Limits under which a share of what there is of one resolution must go. `sizes`: bytes of each, now."""
+        limit = self[resolution]
+        smaller = limit._replace(max_bytes=min(limit.max_bytes, int(sizes[resolution] * (1 - share))))
+        return self._replace(**{self._fields[resolution]: smaller})
 
 
 class Horizon(NamedTuple):

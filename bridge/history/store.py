@@ -96,6 +96,13 @@ class Store:
                 raise
             return [str(error.orig)]
 
+    def reusable_bytes(self) -> int:
+        """Free pages within a SQLite file: it takes so much more before it grows. 0 for other databases."""
+        if not store_sqlite.is_sqlite(self._url):
+            return 0
+        with self.reading() as snapshot:
+            return store_sqlite.reusable_bytes(snapshot.connection)
+
     def backup(self, target: Path) -> None:
         """A consistent copy of the whole history in a new file, while everything goes on.
 

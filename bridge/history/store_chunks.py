@@ -230,6 +230,14 @@ def find_oldest(connection: Connection, reach: int, before_us: int, limit: int) 
     )
 
 
+def find_span(connection: Connection) -> tuple[int | None, int | None]:
+    """Of all chunks the earliest begin and the latest end; of each reach and series one step in an index."""
+    start = select(func.min(chunk.c.start_us)).where(chunk.c.series_id == bindparam("series_id"))
+    ends = select(func.max(chunk.c.end_us))
+    starts = [connection.execute(start, {"series_id": one}).scalar_one() for one in list_series(connection)]
+    return min((one for one in starts if one is not None), default=None), connection.execute(ends).scalar_one()
+
+
 def sum_sizes(connection: Connection) -> dict[int, int]:
     """Bytes of columns by reach, without what was never merged."""
     query = select(chunk.c.reach, func.sum(chunk.c.size)).where(chunk.c.level > 0).group_by(chunk.c.reach)

@@ -32,6 +32,14 @@ journal = Table(
     Column("data", LargeBinary, nullable=False),
 )
 
+# The other messages of the log (births and the like, JSON), as long as the journal: who returns gets every one.
+message = Table(
+    "history_message",
+    metadata,
+    Column("log_offset", BigInteger, primary_key=True, autoincrement=False),
+    Column("data", LargeBinary, nullable=False),
+)
+
 # Columns of times, under a number made of their content: the series of one device were measured together and share
 # them. Gone with the last chunk that names them.
 times = Table(
@@ -110,3 +118,16 @@ text = Table(
     Column("code", Integer, primary_key=True, autoincrement=False),
     Column("text", Text, nullable=False),
 )
+
+# What happened beside readings (events.py): availability, commands, notes.
+event = Table(
+    "history_event",
+    metadata,
+    Column("event_id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("time_us", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("device_id", Text, nullable=False),  # empty: of no device
+    Column("data", Text, nullable=False),  # JSON
+)
+Index("history_event_by_time", event.c.time_us)
+Index("history_event_by_device", event.c.kind, event.c.device_id, event.c.time_us)

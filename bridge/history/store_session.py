@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
-from bridge.history import store_catalog, store_chunks
+from bridge.history import store_catalog, store_chunks, store_events
 from bridge.history.arrivals import decode_arrivals, split_frames
 from bridge.history.catalog import Births, Catalog
 from bridge.history.chunk import Blobs, Chunk, Found
 from bridge.history.codec import checksum
+from bridge.history.events import KINDS, Event
 from bridge.history.faults import Damaged, HistoryError
 from bridge.history.merge import Group
 from bridge.history.spans import RESOLUTIONS
-from bridge.history.store_schema import journal, meta
+from bridge.history.store_schema import journal, message, meta
 
-_EPOCH, _SEALED, _KEPT_FROM = "epoch", "sealed_offset", "kept_from_{}"
+_EPOCH, _SEALED, _LOG, _RUNS, _KEPT_FROM = "epoch", "sealed_offset", "log_offset", "runs", "kept_from_{}"
+RUNS_KEPT = 1_000  # runs of the bridge that are remembered; who returns from an earlier one gets a snapshot
 
 # Built once: for statements as small as these, to build them costs more than to run them.
 _APPEND = insert(journal)
+_APPEND_MESSAGE = insert(message)
+_SET = update(meta).where(meta.c.key == bindparam("name")).values(value=bindparam("new"))
 _LAST_OFFSET = select(func.max(journal.c.last_offset))
 _COMMITS = (
     select(journal.c.last_offset, journal.c.readings, journal.c.checksum, journal.c.data)
@@ -76,6 +81,35 @@ class Snapshot:
                 break
         return frames[:limit]
 
+    def log_offset(self) -> int:
+        """Offset of the last thing that the log of readings and messages holds."""
+        return int(self._get(_LOG))
+
+    def runs(self) -> dict[int, int]:
+        """The last runs of the bridge by number, and the offset of the log at which each began."""
+        return {int(run): offset for run, offset in json.loads(self._get(_RUNS)).items()}
+
+    def read_log(self, after_offset: int, to_offset: int, max_bytes: int) -> list[tuple[int, bytes, bool]] | None:
+        """(offset, bytes, whether it is a frame) of everything in the log after one offset up to another, in order.
+
+        None: part of it is not there any more (sealed), or it is more than `max_bytes`.
+
+        Raises:
+            Damaged: a commit is not as it was written.
+        """
+        if after_offset < self.sealed_offset() or to_offset > self.log_offset():
+            return None
+        found: list[tuple[int, bytes, bool]] = []
+        size = 0
+        for _, data in self.read_commits(after_offset):
+            found += [(at, frame, True) for at, frame in split_frames(data) if after_offset < at <= to_offset]
+            size += len(data)
+            if size > max_bytes:
+                return None
+        wanted = (message.c.log_offset > after_offset, message.c.log_offset <= to_offset)
+        found += [(at, data, False) for at, data in self.connection.execute(select(message).where(*wanted))]
+        return sorted(found) if len(found) == to_offset - after_offset else None
+
     def count_journal(self) -> int:
         """Readings that are not sealed yet."""
         return int(self.connection.execute(select(func.coalesce(func.sum(journal.c.readings), 0))).scalar_one())
@@ -109,6 +143,10 @@ class Snapshot:
     def find_oldest(self, reach: int, before_us: int, limit: int) -> list[Found]:
         return store_chunks.find_oldest(self.connection, reach, before_us, limit)
 
+    def span(self) -> tuple[int | None, int | None]:
+        """Times of the first reading in a chunk, and of the last; without the journal. None: there is none."""
+        return store_chunks.find_span(self.connection)
+
     def sum_sizes(self) -> dict[int, int]:
         return store_chunks.sum_sizes(self.connection)
 
@@ -124,6 +162,26 @@ class Snapshot:
 
     def text_series(self) -> set[int]:
         return store_catalog.text_series(self.connection)
+
+    # ----- events -----------------------------------------------------------------------------------------
+
+    def find_events(
+        self,
+        from_us: int,
+        to_us: int,
+        *,
+        kinds: Collection[str] = KINDS,
+        device_id: str | None = None,
+        limit: int = 1_000,
+        newest: bool = True,
+    ) -> list[Event]:
+        """Those in [from, to) in order of time; of too many the newest `limit`, or the oldest."""
+        return store_events.find_events(
+            self.connection, from_us, to_us, kinds=kinds, device_id=device_id, limit=limit, newest=newest
+        )
+
+    def availability_at(self, at_us: int) -> list[Event]:
+        return store_events.availability_at(self.connection, at_us)
 
     # ----- integrity --------------------------------------------------------------------------------------
 
@@ -146,7 +204,26 @@ class Writer(Snapshot):
 
     def begin(self, epoch: str) -> None:
         """A new, empty history."""
-        self.connection.execute(insert(meta), [{"key": _EPOCH, "value": epoch}, {"key": _SEALED, "value": "0"}])
+        values = {_EPOCH: epoch, _SEALED: "0", _LOG: "0", _RUNS: "{}"}
+        self.connection.execute(insert(meta), [{"key": key, "value": value} for key, value in values.items()])
+
+    def begin_run(self) -> tuple[int, int]:
+        """A run of the bridge begins: its number, and the offset from which its log goes on."""
+        runs = self.runs()
+        run, offset = max(runs, default=0) + 1, self.log_offset()
+        runs[run] = offset
+        self._set(_RUNS, json.dumps({one: runs[one] for one in sorted(runs)[-RUNS_KEPT:]}))
+        return run, offset
+
+    def set_log_offset(self, offset: int) -> None:
+        self._set(_LOG, str(offset))
+
+    def append_messages(self, messages: Sequence[tuple[int, bytes]]) -> None:
+        """Messages of the log that are no frames, with their offsets."""
+        if messages:
+            self.connection.execute(
+                _APPEND_MESSAGE, [{"log_offset": offset, "data": data} for offset, data in messages]
+            )
 
     def append(self, frames: Sequence[bytes]) -> int:
         """One commit of the journal; returns the offset of its last frame.
@@ -179,6 +256,12 @@ class Writer(Snapshot):
     def save_births(self, births: Births, now_us: int) -> None:
         store_catalog.save_births(self.connection, births, now_us)
 
+    def append_events(self, events: Sequence[Event]) -> None:
+        store_events.append_events(self.connection, events)
+
+    def forget_events(self, before_us: int) -> int:
+        return store_events.forget_events(self.connection, before_us)
+
     def insert_chunks(self, chunks: Sequence[Chunk]) -> None:
         store_chunks.insert_chunks(self.connection, chunks)
 
@@ -197,12 +280,16 @@ class Writer(Snapshot):
         if not changed:
             raise HistoryError("somebody else sealed the journal: two programs keep this history")
         self.connection.execute(delete(journal).where(journal.c.last_offset <= to_offset))
+        self.connection.execute(delete(message).where(message.c.log_offset <= to_offset))
 
     def set_kept_from(self, resolution: int, from_us: int) -> None:
         key = _KEPT_FROM.format(resolution)
         row = {"value": str(from_us)}
         if not self.connection.execute(update(meta).where(meta.c.key == key).values(row)).rowcount:
             self.connection.execute(insert(meta).values(key=key, **row))
+
+    def _set(self, key: str, value: str) -> None:
+        self.connection.execute(_SET, {"name": key, "new": value})
 
     def forget_descriptions(self, before_us: int) -> int:
         return store_catalog.forget_descriptions(self.connection, before_us)

@@ -82,6 +82,11 @@ def find_damage(connection: Connection, *, quick: bool) -> list[str]:
     return [str(row[0]) for row in rows if row[0] != "ok"]
 
 
+def reusable_bytes(connection: Connection) -> int:
+    pages = connection.exec_driver_sql("PRAGMA freelist_count").scalar_one()
+    return int(pages * connection.exec_driver_sql("PRAGMA page_size").scalar_one())
+
+
 def set_aside(path: Path, now_us: int) -> Path:
     """Rename a database and what belongs to it, so that a new one can begin in its place; returns the new name."""
     stamp = datetime.fromtimestamp(now_us / 1e6, UTC).strftime("%Y%m%dT%H%M%SZ")

@@ -83,6 +83,7 @@ class Channel:
         self.laggards: dict[Session, Lag] = {}  # get no messages until they have read what they were sent
         self.idle_since_us: int | None = None  # when the last follower left
         self.catch_ups: dict[bool, CatchUp] = {}  # by form (binary): what newcomers get, shared by all who come
+        self.tap: Callable[[Entry], None] | None = None  # hears every message before anybody gets it
         self._ring: deque[Entry] = deque()
         self._ring_bytes = ring_bytes
         self._ring_us = ring_us
@@ -116,11 +117,16 @@ class Channel:
         """Everything after `offset`, or None when that cannot be told in full."""
         if epoch != self.epoch or offset is None or offset > self.offset:
             return None
-        oldest = self._ring[0].offset if self._ring else self.offset + 1
+        oldest = self.oldest
         if offset + 1 < oldest:
             return None
         # The ring is contiguous, so the first missed entry stands at a known place.
         return [self._ring[i] for i in range(offset + 1 - oldest, len(self._ring))]
+
+    @property
+    def oldest(self) -> int:
+        """Offset of the oldest message that is still in memory; one above the newest if none is."""
+        return self._ring[0].offset if self._ring else self.offset + 1
 
     def forget_catch_ups(self, now_us: int) -> None:
         """Let go of snapshots that nobody will get any more: those of a large fleet are large."""
@@ -130,6 +136,8 @@ class Channel:
 
     def _publish(self, entry: Entry) -> int:
         self.offset = entry.offset
+        if self.tap is not None:
+            self.tap(entry)
         self._ring.append(entry)
         self._bytes += entry.size
         horizon = entry.time_us - self._ring_us

@@ -12,7 +12,7 @@ import numpy as np
 from bridge.core.batch import Batch
 from bridge.core.counters import Counters
 from bridge.core.fleet import Changes, Fleet
-from bridge.core.frame import KIND_MERGED, KIND_READINGS, MAX_SPAN_US, encode_frame
+from bridge.core.frame import KIND_MERGED, KIND_READINGS, MAX_SPAN_US, decode_frame, encode_frame
 from bridge.core.recent import RecentLog
 from bridge.core.series import Series
 from bridge.errors import ProtocolError
@@ -39,15 +39,32 @@ class LiveLimits(NamedTuple):
     max_lag_bytes: int = 1_000_000  # merged readings kept for one slow dashboard on one channel
 
 
+Logged = tuple[int, bytes, bool]
+"""Something of the log that is on disk: its offset, its bytes, whether it is a frame of readings."""
+
+
 class Hub:
     """The live plane. Pure but for the sessions' outlets: time comes in as `now_us`."""
 
-    def __init__(self, epoch: str, fleet: Fleet, recent: RecentLog, counters: Counters, limits: LiveLimits) -> None:
+    def __init__(
+        self,
+        epoch: str,
+        fleet: Fleet,
+        recent: RecentLog,
+        counters: Counters,
+        limits: LiveLimits,
+        *,
+        log_offset: int = 0,
+        read_log: Callable[[str, int, int], list[Logged] | None] | None = None,
+    ) -> None:
+        """`log_offset`: from which the log goes on, if an earlier run began it. `read_log(epoch, after, to)`: what of
+        it is no longer in memory, or None if that cannot be told in full."""
         self.epoch = epoch
         self.max_subscriptions = limits.max_subscriptions
         self.sessions: dict[Session, None] = {}
         self.notes: deque[dict[str, Any]] = deque(maxlen=NOTES_KEPT)
         self.stats: Callable[[], dict[str, Any]] = counters.as_dict  # the pipeline knows more, and puts itself here
+        self.on_note: Callable[[dict[str, Any]], None] = lambda _: None
         self._fleet = fleet
         self._counters = counters
         self._limits = limits
@@ -61,7 +78,10 @@ class Hub:
         self._note_no = 0
         self._operators_told = 0
         self.fleet_channel = self._open(FLEET)
+        self._first_offset = log_offset
         self.log_channel = self._open(LOG)
+        self._first_offset = 0
+        self._read_log = read_log
         self.stats_channel = self._open(STATS)
 
     # ----- sessions ---------------------------------------------------------------------------------------
@@ -83,6 +103,12 @@ class Hub:
         note = {"note_id": self._note_no, "text": text, "author": author, "time_ms": now_us // 1000}
         self.notes.append(note)
         self.broadcast(json_packet("note", **note))
+        self.on_note(note)
+
+    def restore_notes(self, notes: Iterable[dict[str, Any]]) -> None:
+        """Those of an earlier run, oldest first."""
+        self.notes.extend(notes)
+        self._note_no = max((note["note_id"] for note in self.notes), default=0)
 
     def tick(self, now_us: int) -> None:
         """Serve those who fell behind, tell who is here if that changed, close what nobody followed for long."""
@@ -141,6 +167,11 @@ class Hub:
             self._counters.resumed += 1
             head = {"id": request.id, **head_of(channel), "offset": request.offset}
             return [json_packet("snapshot", **head, recovered=True), *(e.packet(binary=binary) for e in missed)]
+        if channel is self.log_channel:
+            packets = self._from_disk(channel, request, binary=binary)
+            if packets is not None:
+                self._counters.resumed += 1
+                return packets
         if request.offset is not None:
             self._counters.not_resumed += 1
         return self._snapshot(channel, request.id, binary=binary, now_us=now_us)
@@ -291,6 +322,36 @@ class Hub:
             yield {"device_id": device_id, "removed": True}
         if device is not None:
             yield device.detail() if channel.name.startswith(DEVICE) else device.summary()
+
+    # ----- what is no longer in memory ------------------------------------------------------------------------
+
+    def _from_disk(self, channel: Channel, request: Subscribe, *, binary: bool) -> list[Packet] | None:
+        """What was missed, from disk and then from memory, across a restart if need be; None: not in full."""
+        epoch, after = request.epoch, request.offset
+        in_memory_after = channel.oldest - 1
+        if self._read_log is None or epoch is None or after is None or after > in_memory_after:
+            return None
+        logged = self._read_log(epoch, after, in_memory_after)
+        if logged is None:
+            return None
+        since = channel.missed(channel.epoch, in_memory_after)
+        assert since is not None
+        head = {"id": request.id, **head_of(channel), "offset": after}
+        return [
+            json_packet("snapshot", **head, recovered=True),
+            *(self._logged(channel, *one, binary=binary) for one in logged),
+            *(entry.packet(binary=binary) for entry in since),
+        ]
+
+    def _logged(self, channel: Channel, offset: int, data: bytes, is_frame: bool, *, binary: bool) -> Packet:
+        if not is_frame:
+            return Packet(data)
+        frame = decode_frame(data)
+        batch = Batch(frame.series_ids, frame.times_us, frame.values, frame.server_time_us)
+        if binary:
+            # The run that wrote it may have numbered its channels otherwise.
+            return Packet(encode_frame(batch, offset=offset, channel_no=channel.number), is_text=False)
+        return json_packet("readings", channel=channel.name, offset=offset, rows=self._snapshots.rows(batch))
 
     # ----- encoding ---------------------------------------------------------------------------------------
 

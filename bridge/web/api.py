@@ -100,4 +100,5 @@ class Api:
         body: dict[str, Any] = {"status": "failing" if problems else "ok"}
         if self._server.guard.role_of(request) is not None:
             body["problems"] = problems
+            body["notices"] = self._operations.notices()
         return json_response(body, 503 if problems else 200, {"Cache-Control": "no-store"})

@@ -9,7 +9,7 @@ const LAG_APART_MS = 2_000; // several channels that lag at once are one time
 const BEHIND_LIMIT_MS = 2_000; // the fleet channel itself waits up to half a second, painting a quarter
 
 /** What nobody will ever see: data that is gone for everybody. */
-export const GONE = Object.freeze(["shed", "source_errors"]);
+export const GONE = Object.freeze(["shed", "unrecorded", "source_errors"]);
 /** The same, what the broker dropped for some client, perhaps not for us, and what one dashboard had to skip. */
 export const LOSSES = Object.freeze([...GONE, "broker_dropped", "dropped"]);
 

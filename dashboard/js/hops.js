@@ -37,6 +37,18 @@ export const HOPS = Object.freeze([
     ],
   },
   {
+    title: "Bridge to disk",
+    counters: [
+      count("recorded", "readings safe on disk"),
+      count("unrecorded", "not recorded: the disk refused them for too long (QoS 0 only)"),
+      count("sealed", "readings compressed"),
+      count("recorded_twice", "recorded already: kept once"),
+      count("conflicts", "refused: the history has another value for that time"),
+      count("forgotten", "pieces forgotten: too old, or to make room"),
+      count("damaged", "damaged pieces, left out"),
+    ],
+  },
+  {
     title: "Bridge to all dashboards",
     counters: [
       count("conflated", "conflated: merged into a newer reading of their series on the fleet page"),

@@ -96,6 +96,9 @@ class RecordingOperations:
     def problems(self) -> list[str]:
         return self.trouble
 
+    def notices(self) -> list[str]:
+        return []
+
     def not_ready(self) -> list[str]:
         return self.unready
 

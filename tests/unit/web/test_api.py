@@ -140,7 +140,10 @@ async def test_numbers_that_json_does_not_know_are_null(site: Site) -> None:
 
 
 async def test_health_and_readiness(site: Site) -> None:
-    assert await get(site, "/healthz") == (200, {"status": "ok", "problems": []})
+    assert await get(site, "/healthz") == (200, {"status": "ok", "problems": [], "notices": []})
     site.operations.unready = ["mqtt is disconnected"]
     assert (await get(site, "/healthz"))[0] == 200
-    assert await get(site, "/readyz") == (503, {"status": "failing", "problems": ["mqtt is disconnected"]})
+    assert await get(site, "/readyz") == (
+        503,
+        {"status": "failing", "problems": ["mqtt is disconnected"], "notices": []},
+    )

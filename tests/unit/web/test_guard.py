@@ -334,4 +334,4 @@ async def test_health_tells_no_details_without_a_token(site: Site) -> None:
             assert (response.status, body) == (503, {"status": "failing"})
             assert response.headers["Cache-Control"] == "no-store"
         async with site.http.get(site.url + path, headers=BEARER) as response:
-            assert await response.json() == {"status": "failing", "problems": ["the ticker has ended"]}
+            assert await response.json() == {"status": "failing", "problems": ["the ticker has ended"], "notices": []}

@@ -1,0 +1,228 @@
+"""The durable log: a thread that commits what the pipeline hands over, together, and says when it is safe.
+
+At once when quiet, at most every `commit_interval_s` under load. While the disk refuses, everything waits here and is
+tried again, for ever; nothing is acknowledged meanwhile, so the broker keeps what it has handed over at QoS 1.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from bridge.history.catalog import Births
+from bridge.history.events import Event
+from bridge.history.store import Store
+from bridge.history.store_faults import describe
+
+log = logging.getLogger(__name__)
+
+# Readings of one transaction while a backlog is written: it holds the write lock for some ten milliseconds.
+MAX_COMMIT_READINGS = 50_000
+# Enough readings to commit before the interval is over: 80 KB, which a disk writes as fast as one.
+COMMIT_READINGS = 5_000
+# Pauses after a refused commit: soon again, since most locks are short; then seldom, since a full disk is not.
+FIRST_PAUSE_S = 0.25
+LONGEST_PAUSE_S = 5.0
+
+
+class Entry(NamedTuple):
+    """What one flush of the pipeline adds to the log: all of it becomes durable, or nothing.
+
+    `frames` and `messages` (frames of readings and JSON messages, each with its offset) have all the offsets of the
+    `log` channel from the last entry's `offset` + 1 to `offset`. `token`: comes back when it is safe.
+    """
+
+    offset: int
+    now_us: int
+    frames: tuple[bytes, ...] = ()
+    readings: int = 0
+    messages: tuple[tuple[int, bytes], ...] = ()
+    births: Births | None = None
+    events: tuple[Event, ...] = ()
+    token: Any = None
+
+    @property
+    def size(self) -> int:
+        return sum(map(len, self.frames))
+
+
+class Failure(NamedTuple):
+    """Why nothing is being recorded."""
+
+    since_us: int  # when the first entry that waits was handed over
+    reason: str
+    disk_full: bool
+
+
+class Journal:
+    """Owns the thread. `on_commit(entries)` and `on_failure(failure or None)` are called in it, in order.
+
+    Entries that carry a token are never dropped. There are only as many as the broker hands over without an
+    acknowledgement (Receive Maximum).
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        commit_interval_s: float,
+        backlog_bytes: int,
+        on_commit: Callable[[list[Entry]], None],
+        on_failure: Callable[[Failure | None], None],
+    ) -> None:
+        self._store = store
+        self._interval_s = commit_interval_s
+        self._backlog_bytes = backlog_bytes
+        self._on_commit = on_commit
+        self._on_failure = on_failure
+        self._waiting: deque[Entry] = deque()
+        self._readings = 0  # of those that wait
+        self._bytes = 0
+        self._lost = 0
+        self._stopping = False
+        self._changed = threading.Condition()
+        self._oldest_us: int | None = None  # when the oldest entry that is not safe yet was handed over
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def submit(self, entry: Entry) -> None:
+        """Hand over an entry. Never waits; from one thread, in the order of offsets."""
+        with self._changed:
+            self._waiting.append(entry)
+            self._readings += entry.readings
+            self._bytes += entry.size
+            if self._oldest_us is None:
+                self._oldest_us = entry.now_us
+            if self._bytes > self._backlog_bytes:
+                self._drop()
+            self._changed.notify()
+
+    @property
+    def readings_waiting(self) -> int:
+        """Readings that are not safe yet."""
+        return self._readings
+
+    @property
+    def readings_lost(self) -> int:
+        """Readings that were dropped because too many waited."""
+        return self._lost
+
+    @property
+    def oldest_us(self) -> int | None:
+        """When the oldest entry that is not safe yet was handed over."""
+        return self._oldest_us
+
+    def stop(self, timeout_s: float) -> bool:
+        """Write what waits, try the last one once more if it is refused, and end; whether everything is safe."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive() and not self._waiting
+
+    # ----- in the thread ----------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while True:
+            entries = self._take()
+            if not entries:
+                return
+            if not self._commit_at_last(entries):
+                return
+            with self._changed:
+                self._readings -= sum(entry.readings for entry in entries)
+                self._bytes -= sum(entry.size for entry in entries)
+                self._oldest_us = self._waiting[0].now_us if self._waiting else None
+            self._on_commit(entries)
+
+    def _take(self) -> list[Entry]:
+        """The entries of the next commit; none: it is time to end."""
+        with self._changed:
+            while not self._waiting:
+                if self._stopping:
+                    return []
+                self._changed.wait()
+        began = time.monotonic()
+        with self._changed:
+            # The first of a burst is committed with what comes within the interval after the commit before it.
+            while not self._stopping and self._readings < COMMIT_READINGS:
+                left_s = self._next_commit_s - began
+                if left_s <= 0:
+                    break
+                self._changed.wait(left_s)
+                began = time.monotonic()
+            self._next_commit_s = time.monotonic() + self._interval_s
+            entries: list[Entry] = []
+            readings = 0
+            while self._waiting and (not entries or readings + self._waiting[0].readings <= MAX_COMMIT_READINGS):
+                entry = self._waiting.popleft()
+                entries.append(entry)
+                readings += entry.readings
+            return entries
+
+    _next_commit_s = 0.0
+
+    def _commit_at_last(self, entries: list[Entry]) -> bool:
+        """Try until it is done; False: it is time to end, and these are not safe."""
+        pause_s = FIRST_PAUSE_S
+        failed = False
+        while True:
+            try:
+                if not (failed and self._is_committed(entries)):
+                    self.commit(entries)
+            except Exception as error:
+                fault = describe(error)
+                if not failed:
+                    log.warning("not recording: %s", fault.reason, exc_info=None if fault.known else error)
+                failed = True
+                self._on_failure(Failure(entries[0].now_us, fault.reason, fault.disk_full))
+                with self._changed:
+                    if self._stopping:
+                        self._waiting.extendleft(reversed(entries))
+                        return False
+                    self._changed.wait_for(lambda: self._stopping, pause_s)
+                pause_s = min(LONGEST_PAUSE_S, 2 * pause_s)
+                continue
+            if failed:
+                log.warning("recording again")
+                self._on_failure(None)
+            return True
+
+    def commit(self, entries: list[Entry]) -> None:
+        """One transaction with all of them."""
+        frames = [frame for entry in entries for frame in entry.frames]
+        messages = [message for entry in entries for message in entry.messages]
+        births = [entry for entry in entries if entry.births]
+        events = [event for entry in entries for event in entry.events]
+        if not (frames or messages or births or events):
+            return
+        with self._store.writing() as writer:
+            for entry in births:
+                assert entry.births is not None
+                writer.save_births(entry.births, entry.now_us)
+            writer.append_events(events)
+            writer.append_messages(messages)
+            writer.append(frames)
+            writer.set_log_offset(entries[-1].offset)
+
+    def _is_committed(self, entries: list[Entry]) -> bool:
+        """Whether a commit that failed did happen: a connection may break after the database has done its part."""
+        with self._store.reading() as snapshot:
+            return snapshot.log_offset() >= entries[-1].offset
+
+    def _drop(self) -> None:
+        """Make room: the oldest readings that nobody waits to acknowledge. What else is in the entries stays."""
+        for at, entry in enumerate(self._waiting):
+            if self._bytes <= self._backlog_bytes:
+                return
+            if entry.token is None and entry.frames:
+                self._bytes -= entry.size
+                self._readings -= entry.readings
+                self._lost += entry.readings
+                self._waiting[at] = entry._replace(frames=(), readings=0)

@@ -1,0 +1,170 @@
+"""Keeps the history in order while the bridge runs: a thread that seals, merges and forgets, and makes room."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from bridge.history.keeper import Keeper
+from bridge.history.retention import Limits
+from bridge.history.store import Store
+from bridge.history.store_faults import describe
+
+log = logging.getLogger(__name__)
+
+FORGET_INTERVAL_S = 3_600.0  # limits are days and gigabytes: an hour more or less is nobody's loss
+DISK_INTERVAL_S = 10.0  # how often the free space is looked at: a disk takes longer than that to fill by 500 MB
+# A full disk leaves no room even to delete: SQLite writes what it changes into its log first. Then this file goes.
+RESERVE_BYTES = 16 * 2**20
+# Of the data of one resolution, what goes at a time when room is needed; so the rest is kept as long as can be.
+MAKE_ROOM_SHARE = 0.05
+
+
+class Work(NamedTuple):
+    """What maintenance did since it was last told."""
+
+    sealed: int = 0  # readings
+    duplicates: int = 0  # readings that were there already
+    conflicts: int = 0  # readings that were there with another value, and were refused
+    forgotten: int = 0  # chunks
+    damaged: int = 0  # chunks that could not be read, and were left alone
+
+
+class Maintenance:
+    """Owns the thread. `on_work` is called in it."""
+
+    def __init__(
+        self,
+        store: Store,
+        limits: Limits,
+        *,
+        seal_interval_s: float,
+        min_free_bytes: int,
+        clock: Callable[[], int],
+        on_work: Callable[[Work], None],
+    ) -> None:
+        self._store = store
+        self._keeper = Keeper(store)
+        self._limits = limits
+        self._seal_interval_s = seal_interval_s
+        self._min_free_bytes = min_free_bytes
+        self._clock = clock
+        self._on_work = on_work
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._disk_full = False
+        self._thread = threading.Thread(target=self._run, name="history", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def make_room(self) -> None:
+        """The disk is full: give up the reserve, and forget the oldest. Returns at once."""
+        self._disk_full = True
+        self._wake.set()
+
+    def stop(self, timeout_s: float) -> None:
+        """End after the step under way. What is not sealed stays in the journal, and is sealed at the next start."""
+        self._stopping.set()
+        self._wake.set()
+        self._thread.join(timeout_s)
+
+    # ----- in the thread ----------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        now = time.monotonic()
+        seal_at, forget_at, disk_at = now + self._seal_interval_s, now + FORGET_INTERVAL_S, now
+        while not self._stopping.is_set():
+            self._wake.wait(max(0.0, min(seal_at, forget_at, disk_at) - time.monotonic()))
+            self._wake.clear()
+            if self._stopping.is_set():
+                return
+            if self._disk_full:
+                self._disk_full = False
+                self._guarded(self._give_up_reserve)
+                self._guarded(self.free_some)
+            now = time.monotonic()
+            if now >= seal_at:
+                seal_at = now + self._seal_interval_s
+                self._guarded(self.tidy)
+            if now >= forget_at:
+                forget_at = now + FORGET_INTERVAL_S
+                self._guarded(self.forget)
+            if now >= disk_at:
+                disk_at = now + DISK_INTERVAL_S
+                self._guarded(self.watch_disk)
+
+    def _guarded(self, step: Callable[[], None]) -> None:
+        """Whatever goes wrong is told, and tried again when the step is due: every step works in transactions."""
+        try:
+            step()
+        except Exception as error:
+            fault = describe(error)
+            log.warning("history: %s: %s", step.__name__, fault.reason, exc_info=None if fault.known else error)
+
+    def tidy(self) -> None:
+        """Seal the journal, and merge what is worth it."""
+        while not self._stopping.is_set() and (sealed := self._keeper.seal()) is not None:
+            self._on_work(Work(sealed.readings, sealed.duplicates, sealed.n_conflicts))
+            for conflict in sealed.conflicts:
+                log.warning("history: two values for one time, the first stays: %s", conflict)
+        merged = self._keeper.merge(self._clock())
+        if merged.damaged:
+            log.error("history: damaged chunks were left alone: %s", ", ".join(merged.damaged[:10]))
+            self._on_work(Work(damaged=len(merged.damaged)))
+
+    def forget(self) -> None:
+        """Remove what is beyond the limits."""
+        forgotten = self._keeper.forget(self._limits, self._clock())
+        if forgotten:
+            self._on_work(Work(forgotten=forgotten))
+
+    def watch_disk(self) -> None:
+        """Make room before the disk is full, and keep the reserve."""
+        path = self._store.path
+        if path is None or not self._min_free_bytes:
+            return
+        free = shutil.disk_usage(path.parent).free + self._store.reusable_bytes()
+        if free < self._min_free_bytes:
+            log.warning(
+                "history: %d MB are free on its disk (history.min_free_bytes: %d MB); the oldest part makes room",
+                free // 10**6,
+                self._min_free_bytes // 10**6,
+            )
+            self.free_some()
+        elif shutil.disk_usage(path.parent).free > self._min_free_bytes + RESERVE_BYTES:
+            _write_reserve(self._reserve(path))
+
+    def free_some(self) -> None:
+        """Forget the oldest twentieth of what is kept: readings first, then minutes, then hours."""
+        with self._store.reading() as snapshot:
+            sizes = {resolution: size for resolution, size in sorted(snapshot.sum_sizes().items()) if size}
+        for resolution in list(sizes):
+            forgotten = self._keeper.forget(self._limits.shrunk(resolution, sizes, MAKE_ROOM_SHARE), self._clock())
+            if forgotten:
+                log.warning("history: %d chunks were forgotten to make room", forgotten)
+                self._on_work(Work(forgotten=forgotten))
+                return
+        log.error("history: nothing is left that may be forgotten")
+
+    def _give_up_reserve(self) -> None:
+        path = self._store.path
+        if path is not None:
+            self._reserve(path).unlink(missing_ok=True)
+
+    @staticmethod
+    def _reserve(path: Path) -> Path:
+        return path.with_name(f"{path.name}.reserve")
+
+
+def _write_reserve(path: Path) -> None:
+    """A file of zeros, really written: a hole in a file reserves nothing."""
+    if path.exists() and path.stat().st_size == RESERVE_BYTES:
+        return
+    with path.open("wb") as file:
+        file.write(b"\0" * RESERVE_BYTES)

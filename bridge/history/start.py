@@ -1,0 +1,50 @@
+"""What a bridge that starts wants to know of the past: how things were when it last ended. Blocking."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from bridge.core.batch import Batch
+from bridge.history.archive import Moment, look_at
+from bridge.history.events import NOTE
+from bridge.history.query import MAX_SERIES, History
+from bridge.history.spans import MAX_TIME_US
+from bridge.history.store import Store
+
+NOTES = 50  # as many as the live plane keeps
+# Readings of the last minutes that are read back, so that sparklines begin with a past: a quarter of a second of work.
+MAX_RECENT = 500_000
+
+
+class Before(NamedTuple):
+    """`recent`: readings of the last minutes, in pieces, oldest first within each."""
+
+    moment: Moment
+    notes: list[Mapping[str, Any]]
+    recent: list[Batch]
+
+
+def read_before(store: Store, now_us: int, recent_us: int) -> Before:
+    """Everything as it was before `now_us`.
+
+    Raises:
+        Damaged: the journal is not as it was written.
+    """
+    history = History(store)
+    moment = look_at(store, history, now_us)
+    with store.reading() as snapshot:
+        notes = snapshot.find_events(0, MAX_TIME_US, kinds=[NOTE], limit=NOTES)
+    return Before(moment, [event.data for event in notes], list(_recent(history, moment, now_us, recent_us)))
+
+
+def _recent(history: History, moment: Moment, now_us: int, recent_us: int) -> Iterator[Batch]:
+    series_ids = moment.state.series_ids[moment.state.times_us >= now_us - recent_us].tolist()
+    left = MAX_RECENT
+    for at in range(0, len(series_ids), MAX_SERIES):
+        batch = history.readings(series_ids[at : at + MAX_SERIES], now_us - recent_us, now_us, left)
+        left -= len(batch)
+        if len(batch):
+            yield batch
+        if left <= 0:
+            return

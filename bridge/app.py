@@ -216,16 +216,17 @@ class App:
             log_offset=recorder.first_offset if recorder else 0,
             read_log=recorder.read_log if recorder else None,
         )
+        ledger = Commands(
+            CommandLimits(commands.default_ttl_ms, commands.max_ttl_ms, commands.max_pending_per_device, commands.kept)
+        )
         if before is not None:
             hub.restore_notes(dict(note) for note in before.notes)
+            for record in before.commands:
+                ledger.restore(record)
         return Pipeline(
             default_registry(fleet_settings.max_payload_bytes),
             fleet,
-            Commands(
-                CommandLimits(
-                    commands.default_ttl_ms, commands.max_ttl_ms, commands.max_pending_per_device, commands.kept
-                )
-            ),
+            ledger,
             hub,
             recent,
             counters,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections import OrderedDict
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -159,6 +160,25 @@ class Commands:
         heapq.heappush(self._deadlines, (command.expires_us, command_id))
         self._forget_oldest()
         return command, True
+
+    def restore(self, record: Mapping[str, Any]) -> None:
+        """A command of an earlier run, as `as_dict` told it last. One that had not ended may still be answered, until
+        its time is over; it is not sent again, and its id stays taken.
+        """
+        times_us = {State(state): time_ms * 1000 for state, time_ms in record["times"].items()}
+        command = Command(
+            record["id"], record["device_id"], record["name"], record["args"], record["ttl_ms"], record["sent_by"],
+            times_us[State.ACCEPTED],
+        )  # fmt: skip
+        command.state, command.times_us = State(record["state"]), times_us
+        command.confirmed_by, command.value, command.late = record["confirmed_by"], record["value"], record["late"]
+        if record["error"]:
+            command.error = (record["error"]["code"], record["error"]["message"])
+        self._records[command.command_id] = command
+        if not command.has_ended:
+            command.doubt = "the bridge ended while it was under way"
+            self._pending[command.device_id] = self._pending.get(command.device_id, 0) + 1
+            heapq.heappush(self._deadlines, (command.expires_us, command.command_id))
 
     def request(self, command: Command, device: Device) -> CommandRequest:
         """What the convention has to encode."""

@@ -7,21 +7,26 @@ from typing import Any, NamedTuple
 
 from bridge.core.batch import Batch
 from bridge.history.archive import Moment, look_at
-from bridge.history.events import NOTE
+from bridge.history.events import COMMAND, NOTE
 from bridge.history.query import MAX_SERIES, History
 from bridge.history.spans import MAX_TIME_US
 from bridge.history.store import Store
 
 NOTES = 50  # as many as the live plane keeps
+COMMAND_EVENTS = 4_000  # a command has up to four states, and the ledger keeps a thousand commands
 # Readings of the last minutes that are read back, so that sparklines begin with a past: a quarter of a second of work.
 MAX_RECENT = 500_000
 
 
 class Before(NamedTuple):
-    """`recent`: readings of the last minutes, in pieces, oldest first within each."""
+    """`commands`: the last state of each, in the order in which they were accepted.
+
+    `recent`: readings of the last minutes, in pieces, oldest first within each.
+    """
 
     moment: Moment
     notes: list[Mapping[str, Any]]
+    commands: list[Mapping[str, Any]]
     recent: list[Batch]
 
 
@@ -35,7 +40,14 @@ def read_before(store: Store, now_us: int, recent_us: int) -> Before:
     moment = look_at(store, history, now_us)
     with store.reading() as snapshot:
         notes = snapshot.find_events(0, MAX_TIME_US, kinds=[NOTE], limit=NOTES)
-    return Before(moment, [event.data for event in notes], list(_recent(history, moment, now_us, recent_us)))
+        told = snapshot.find_events(0, MAX_TIME_US, kinds=[COMMAND], limit=COMMAND_EVENTS)
+    commands = {event.data["id"]: event.data for event in told}  # of each the last, where the first stood
+    return Before(
+        moment,
+        [event.data for event in notes],
+        list(commands.values()),
+        list(_recent(history, moment, now_us, recent_us)),
+    )
 
 
 def _recent(history: History, moment: Moment, now_us: int, recent_us: int) -> Iterator[Batch]:

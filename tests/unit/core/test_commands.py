@@ -337,3 +337,38 @@ class LedgerMachine(RuleBasedStateMachine):
 
 TestLedger = LedgerMachine.TestCase
 TestLedger.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
+
+
+def test_commands_of_an_earlier_run_are_as_they_were(commands: Commands) -> None:
+    device = make_device()
+    done, _ = accept(commands, device, "1", args={"v": 3})
+    commands.answer(device, CommandReply("native-d", "1", succeeded=True, value={"v": 3}), NOW_US + S)
+    refused_by_device, _ = accept(commands, device, "2", args={"v": 4})
+    commands.answer(device, CommandReply("native-d", "2", succeeded=False, error="jammed"), NOW_US + 2 * S)
+    open_one, _ = accept(commands, device, "3", args={"v": 5}, now_us=NOW_US + 3 * S)
+    commands.advance(open_one, State.SENT, NOW_US + 3 * S)
+
+    after = Commands(CommandLimits(max_pending_per_device=1))
+    for command in (done, refused_by_device, open_one):
+        after.restore(command.as_dict())
+    assert [c.as_dict() for c in after.recent(10)] == [c.as_dict() for c in (done, refused_by_device, open_one)]
+    again, is_new = after.accept(device, "1", "set", {"v": 3}, ttl_ms=None, sent_by="me", now_us=NOW_US + 9 * S)
+    assert (again.state, is_new) == (State.SUCCEEDED, False)  # never executed twice, not even across a restart
+    assert refused(after, device, "4") == "busy"  # the open one still counts
+
+
+def test_a_command_that_was_under_way_may_still_be_answered_or_times_out_with_the_reason(commands: Commands) -> None:
+    device = make_device()
+    for command_id in ("1", "2"):
+        command, _ = accept(commands, device, command_id)
+        commands.advance(command, State.SENT, NOW_US)
+    after = Commands(CommandLimits())
+    for command in commands.recent(2):
+        after.restore(command.as_dict())
+    answered = after.answer(device, CommandReply("native-d", "1", succeeded=True), NOW_US + 5 * S)
+    assert answered is not None
+    assert answered.state is State.SUCCEEDED
+    assert after.tick(NOW_US + 29 * S) == []
+    (late,) = after.tick(NOW_US + 30 * S)
+    assert late.command_id == "2"
+    assert late.error == ("timed_out", "no answer within 30 s; the bridge ended while it was under way")

@@ -16,12 +16,15 @@ from bridge.core.commands import CommandLimits, Commands
 from bridge.core.counters import Counters
 from bridge.core.fleet import Fleet, FleetLimits
 from bridge.core.recent import RecentLog
+from bridge.errors import ConfigError
+from bridge.history.maintenance import give_up_reserve
 from bridge.history.recorder import Recorder, RecorderOptions
 from bridge.history.retention import Limit, Limits
 from bridge.history.revive import revive_fleet
 from bridge.history.spans import DAY_US
 from bridge.history.start import Before, read_before
 from bridge.history.store import open_store
+from bridge.history.store_faults import describe
 from bridge.installation import prepare_data_dir, read_client_id, read_token
 from bridge.live.hub import Hub, LiveLimits
 from bridge.operations import BridgeOperations
@@ -166,7 +169,24 @@ class App:
         return self._server.port
 
     def _open_history(self) -> tuple[Recorder, Before]:
-        """Blocking: a check, a migration or a long journal may take a second."""
+        """Blocking: a check, a migration or a long journal may take a second.
+
+        Raises:
+            ConfigError: the database cannot be used, and why.
+        """
+        try:
+            return self._try_to_open_history()
+        except Exception as error:
+            fault = describe(error)
+            log.debug("the history could not be opened", exc_info=True)
+            if not (fault.disk_full and give_up_reserve(history_url(self.settings))):
+                raise ConfigError("history.url", fault.reason) from None
+        try:
+            return self._try_to_open_history()  # with what the reserve has made free, maintenance can make room
+        except Exception as error:
+            raise ConfigError("history.url", describe(error).reason) from None
+
+    def _try_to_open_history(self) -> tuple[Recorder, Before]:
         settings = self.settings
         store = open_store(history_url(settings), now_us())
         try:

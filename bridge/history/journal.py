@@ -69,12 +69,14 @@ class Journal:
         self,
         store: Store,
         *,
+        run: int,
         commit_interval_s: float,
         backlog_bytes: int,
         on_commit: Callable[[list[Entry]], None],
         on_failure: Callable[[Failure | None], None],
     ) -> None:
         self._store = store
+        self._run_no = run
         self._interval_s = commit_interval_s
         self._backlog_bytes = backlog_bytes
         self._on_commit = on_commit
@@ -203,6 +205,7 @@ class Journal:
         if not (frames or messages or births or events):
             return
         with self._store.writing() as writer:
+            writer.check_run(self._run_no)
             for entry in births:
                 assert entry.births is not None
                 writer.save_births(entry.births, entry.now_us)
@@ -214,7 +217,7 @@ class Journal:
     def _is_committed(self, entries: list[Entry]) -> bool:
         """Whether a commit that failed did happen: a connection may break after the database has done its part."""
         with self._store.reading() as snapshot:
-            return snapshot.log_offset() >= entries[-1].offset
+            return max(snapshot.runs()) == self._run_no and snapshot.log_offset() >= entries[-1].offset
 
     def _drop(self) -> None:
         """Make room: the oldest readings that nobody waits to acknowledge. What else is in the entries stays."""

@@ -14,6 +14,7 @@ from bridge.history.keeper import Keeper
 from bridge.history.retention import Limits
 from bridge.history.store import Store
 from bridge.history.store_faults import describe
+from bridge.history.store_sqlite import file_of
 
 log = logging.getLogger(__name__)
 
@@ -138,7 +139,7 @@ class Maintenance:
             )
             self.free_some()
         elif shutil.disk_usage(path.parent).free > self._min_free_bytes + RESERVE_BYTES:
-            _write_reserve(self._reserve(path))
+            _write_reserve(_reserve(path))
 
     def free_some(self) -> None:
         """Forget the oldest twentieth of what is kept: readings first, then minutes, then hours."""
@@ -155,11 +156,20 @@ class Maintenance:
     def _give_up_reserve(self) -> None:
         path = self._store.path
         if path is not None:
-            self._reserve(path).unlink(missing_ok=True)
+            _reserve(path).unlink(missing_ok=True)
 
-    @staticmethod
-    def _reserve(path: Path) -> Path:
-        return path.with_name(f"{path.name}.reserve")
+
+def give_up_reserve(url: str) -> bool:
+    """Make the room that was kept for a full disk; whether there was any."""
+    path = file_of(url)
+    if path is None or not _reserve(path).exists():
+        return False
+    _reserve(path).unlink()
+    return True
+
+
+def _reserve(path: Path) -> Path:
+    return path.with_name(f"{path.name}.reserve")
 
 
 def _write_reserve(path: Path) -> None:

@@ -88,6 +88,7 @@ class Recorder:
             self._runs = writer.runs()
         self._journal = Journal(
             store,
+            run=self.run,
             commit_interval_s=options.commit_interval_s,
             backlog_bytes=options.backlog_bytes,
             on_commit=lambda entries: self._call(self._committed, entries),

@@ -19,7 +19,7 @@ from bridge.history.spans import RESOLUTIONS
 from bridge.history.store_schema import journal, message, meta
 
 _EPOCH, _SEALED, _LOG, _RUNS, _KEPT_FROM = "epoch", "sealed_offset", "log_offset", "runs", "kept_from_{}"
-RUNS_KEPT = 1_000  # runs of the bridge that are remembered; who returns from an earlier one gets a snapshot
+RUNS_KEPT = 100  # runs of the bridge that are remembered; who returns from an earlier one gets a snapshot
 
 # Built once: for statements as small as these, to build them costs more than to run them.
 _APPEND = insert(journal)
@@ -214,6 +214,16 @@ class Writer(Snapshot):
         runs[run] = offset
         self._set(_RUNS, json.dumps({one: runs[one] for one in sorted(runs)[-RUNS_KEPT:]}))
         return run, offset
+
+    def check_run(self, run: int) -> None:
+        """Make sure that this run is the last that began.
+
+        Raises:
+            HistoryError: another bridge has begun to record into this history since; only one may.
+        """
+        last = max(self.runs(), default=0)
+        if last != run:
+            raise HistoryError(f"another bridge records into this history (run {last}; this one is run {run})")
 
     def set_log_offset(self, offset: int) -> None:
         self._set(_LOG, str(offset))

@@ -77,7 +77,7 @@ $(VENV)/.made:
 	@touch $@
 
 $(VENV)/.installed: pyproject.toml | $(VENV)/.made
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[parquet]'
 	@touch $@
 
 $(VENV)/.installed-test: pyproject.toml | $(VENV)/.made

@@ -29,6 +29,7 @@ from bridge.installation import prepare_data_dir, read_client_id, read_token
 from bridge.live.hub import Hub, LiveLimits
 from bridge.operations import BridgeOperations
 from bridge.pipeline import Pipeline, Timing
+from bridge.replays import Replays
 from bridge.settings import HistorySettings, Settings, history_url
 from bridge.sources.embedded_broker import EmbeddedBroker
 from bridge.sources.mqtt import MqttSource
@@ -93,9 +94,9 @@ class App:
         # 3. The state, which is pure, and the pipeline around it.
         self._pipeline = self._build_pipeline(before)
         # 4. The page: from now on it can be opened, even if no broker is there.
-        operations = BridgeOperations(
-            self._pipeline, self._problems, self._recorder.archive if self._recorder else None
-        )
+        archive = self._recorder.archive if self._recorder else None
+        replays = Replays(archive, now_us) if archive else None
+        operations = BridgeOperations(self._pipeline, self._problems, archive, replays)
         web = settings.web
         self._server = Server(
             web,
@@ -217,7 +218,7 @@ class App:
         )
         recent = RecentLog(live.recent_bytes, live.recent_seconds)
         if before is not None:
-            revive_fleet(fleet, before.moment)
+            revive_fleet(fleet, before.moment, now_us())
             for batch in before.recent:
                 recent.append(batch)
         limits = LiveLimits(

@@ -1,9 +1,10 @@
-"""The command line: `fleetwire serve | demo | watch | send | check-config | token`."""
+"""The command line: `fleetwire serve | demo | watch | send | export | backup | check-... | token`."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -144,6 +145,58 @@ def send(
     elif record["value"] is not None:
         typer.echo(json.dumps(record["value"], ensure_ascii=False))
     sys.exit(0 if record["state"] == "succeeded" else 1)
+
+
+@app.command()
+def export(
+    device: Annotated[list[str] | None, typer.Option(help="A device id; repeat it. Default: all.")] = None,
+    metric: Annotated[list[str] | None, typer.Option(help="A metric; repeat it. Default: all.")] = None,
+    begin: Annotated[str | None, typer.Option("--from", help="Like 2026-01-31T13:00+01:00, or ms since 1970.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="The same; readings before it. Default: the newest.")] = None,
+    points: Annotated[
+        int | None, typer.Option(help="About so many of each series, as in a chart. Default: all.")
+    ] = None,
+    format_: Annotated[str, typer.Option("--format", help="csv, json (an object a line) or parquet.")] = "csv",
+    zone: Annotated[str, typer.Option("--tz", help="Time zone of the times, like Europe/Berlin.")] = "UTC",
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="A file; default: standard output.")] = None,
+    data_dir: DataDir = None,
+    config: Config = None,
+) -> None:
+    """Write recorded readings to a file, whether the bridge runs or not."""
+    from bridge.export_command import Wanted
+    from bridge.export_command import export as write
+
+    settings = load_settings(_flags(data_dir=data_dir), config)
+    try:
+        write(settings, Wanted(device or [], metric or [], begin, end, points, format_, zone), output)
+    except BrokenPipeError:  # whoever read has seen enough (`| head`)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains once more at its end
+        sys.exit(1)
+
+
+@app.command()
+def backup(
+    target: Annotated[Path, typer.Argument(help="The file to write; one of that name is replaced.")],
+    data_dir: DataDir = None,
+    config: Config = None,
+) -> None:
+    """Copy the whole history into one file, while the bridge goes on."""
+    from bridge.export_command import back_up
+
+    back_up(load_settings(_flags(data_dir=data_dir), config), target)
+
+
+@app.command("check-history")
+def check_history(data_dir: DataDir = None, config: Config = None) -> None:
+    """Read all of the history and compare it with its checksums. Exit code 1: something is damaged."""
+    from bridge.export_command import find_damage
+
+    damage = find_damage(load_settings(_flags(data_dir=data_dir), config))
+    for what in damage:
+        typer.echo(what)
+    if damage:
+        sys.exit(1)
+    typer.echo("The history is as it was written.")
 
 
 @app.command("check-config")

@@ -9,6 +9,7 @@ from typing import Any
 from bridge.errors import ProtocolError
 from bridge.history.archive import Archive
 from bridge.pipeline import Pipeline, source_as_dict
+from bridge.replays import Replays
 
 COMMANDS_LISTED = 200  # an overview, no archive
 
@@ -17,12 +18,17 @@ class BridgeOperations:
     """Answers from the pipeline's state. On the event loop, without waiting, unless it says so."""
 
     def __init__(
-        self, pipeline: Pipeline, find_problems: Callable[[], list[str]], archive: Archive | None = None
+        self,
+        pipeline: Pipeline,
+        find_problems: Callable[[], list[str]],
+        archive: Archive | None = None,
+        replays: Replays | None = None,
     ) -> None:
         self._pipeline = pipeline
         self._fleet = pipeline.fleet
         self._commands = pipeline.commands
         self.archive = archive  # None: there is no history
+        self.replays = replays
         self.problems = find_problems
         self.run_command = pipeline.run_command
         self.stats = pipeline.stats

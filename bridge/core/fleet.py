@@ -68,6 +68,7 @@ class Fleet:
         self._changed_series: dict[Series, None] = {}
         self._removed: list[str] = []
         self._silence = SilenceWatch()
+        self._restored_us = 0  # what was last seen before is known from an earlier run
 
     # ----- observations -----------------------------------------------------------------------------------
 
@@ -172,6 +173,7 @@ class Fleet:
             device.series[one.metric] = self.series[one.series_id] = one
             one.texts_told = len(one.texts)
             self.latest.reserve(one.series_id)
+        self._restored_us = now_us
         self._watch_silence(device, now_us)
 
     def begin_ids(self, next_series_id: int) -> None:
@@ -217,7 +219,7 @@ class Fleet:
     def _observe_life(self, device: Device, received_us: int) -> None:
         last = device.last_seen_us
         device.last_seen_us = received_us
-        if last:
+        if last > self._restored_us:  # how long we were away is nothing that a device does usually
             gap = max(0, received_us - last)  # not below: the clock may have been set back
             usual = device.interval_us
             device.interval_us = usual + (gap - usual) * _INTERVAL_WEIGHT if usual else float(gap)

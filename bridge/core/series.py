@@ -247,8 +247,8 @@ class Latest:
         """Show a retained value, unless a live one is known; whether it was taken."""
         if self.quality[series_id] in (_GOOD, _BAD):
             return False
-        if not time_us and self.times_us[series_id]:
-            return False  # known from an earlier run, with its age, which this one cannot tell
+        if time_us < self.times_us[series_id]:
+            return False  # a newer one is known from an earlier run; or one with its age, which this cannot tell
         self.values[series_id] = value
         # A time of our own would pretend to know the age: the live value that follows must win in any case.
         self.times_us[series_id] = time_us

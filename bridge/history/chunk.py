@@ -7,25 +7,27 @@ questions they must be read because no rollup stands for them. So for a question
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.history.codec import pack, unpack
+from bridge.history.codec import Effort, pack, unpack
 from bridge.history.faults import Damaged
 from bridge.history.reduce import usual_interval
-from bridge.history.rollup import ROLLUP_COLUMNS, Rollup, from_columns, to_columns
+from bridge.history.rollup import NAMED, ROLLUP_COLUMNS, Rollup, from_columns, named_readings, to_columns
 from bridge.history.spans import HOUR, PARTITION_US, RAW
 
-# Readings of one chunk at most. A state of the whole fleet at a moment reads one chunk of each series: at 16,384
-# that is 0.3 ms a series; a fourth of it takes a tenth more room, four times as much saves nothing.
-MAX_READINGS = 16_384
+# Rows of one chunk at most, by resolution. A state of the whole fleet at a moment reads one chunk of each series: at
+# 16,384 readings that is 0.3 ms a series; a fourth of it takes a tenth more room, four times as much saves nothing. A
+# row of a rollup has six columns.
+MAX_ROWS = (16_384, 4_096, 4_096)
 # From here on a chunk is left alone: merging it once more would cost more than it saves.
-FULL_READINGS = 8_192
-# Rows of a rollup chunk below which it is not compressed: six columns of an hour's minutes would take 0.2 ms, to be
-# merged and compressed again half a day later.
-SMALL_ROLLUP = 128
+FULL_ROWS = (8_192, 2_048, 2_048)
+# Rows of a rollup chunk below which it is not compressed: when it is first made, since six columns of some hours'
+# minutes would take 0.3 ms, to be merged and compressed again half a day later; and at last.
+SMALL_ROLLUPS = (256, 32)
 
 Readings: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float64]]
 """Times and values of one series: in order of time, each time once."""
@@ -76,6 +78,42 @@ class Blobs(NamedTuple):
     values: bytes
 
 
+class Stack(NamedTuple):
+    """Readings of many series. A piece is a stretch of one series in one partition, in order of time, never empty.
+
+    `starts`: where the pieces begin. `series_ids`, `off_clock` and `reach` have one entry for each.
+    """
+
+    series_ids: Sequence[int]
+    off_clock: Sequence[int]
+    reach: Sequence[int]
+    starts: NDArray[np.intp]
+    times_us: NDArray[np.int64]
+    values: NDArray[np.float64]
+
+    @property
+    def lengths(self) -> NDArray[np.intp]:
+        return np.diff(np.append(self.starts, len(self.times_us)))
+
+    def cut(self, longest: int) -> Stack:
+        """The same in pieces of at most so many readings, about equal ones where a piece must be cut."""
+        lengths = self.lengths
+        parts = -(-lengths // longest)
+        if not len(parts) or int(parts.max()) == 1:
+            return self
+        which = np.repeat(np.arange(len(parts)), parts).tolist()
+        # A count of the whole piece; its first part carries it.
+        first = np.repeat(self.starts, parts)
+        number = np.arange(len(first)) - np.repeat(np.cumsum(parts) - parts, parts)
+        starts = first + number * np.repeat(lengths, parts) // np.repeat(parts, parts)
+        return self._replace(
+            series_ids=[self.series_ids[one] for one in which],
+            off_clock=[0 if later else self.off_clock[one] for one, later in zip(which, number.tolist(), strict=True)],
+            reach=[self.reach[one] for one in which],
+            starts=starts,
+        )
+
+
 class SharedTimes:
     """Columns of times, compressed once for all series of a device. For the length of one transaction."""
 
@@ -83,44 +121,104 @@ class SharedTimes:
         self._packed: dict[bytes, tuple[bytes, int]] = {}
 
     def pack(self, times_us: NDArray[np.int64]) -> tuple[bytes, int]:
-        """The column compressed, and the usual interval."""
+        """The column as bytes, and the usual interval."""
         content = times_us.tobytes()
         known = self._packed.get(content)
         if known is None:
-            known = self._packed[content] = pack([times_us], compress=True), usual_interval(times_us)
+            known = self._packed[content] = pack([times_us], Effort.FULL), usual_interval(times_us)
         return known
 
 
-def make_chunk(
-    series_id: int, readings: Readings, *, reach: int, level: int, off_clock: int, shared: SharedTimes
-) -> Chunk:
-    """A compressed chunk of readings, which must lie in one partition and be at least one."""
-    times, values = readings
-    packed, interval_us = shared.pack(times)
-    known = values[~np.isnan(values)]
-    facts = Facts(
-        series_id, RAW, reach, level, int(times[0]) // PARTITION_US[RAW], int(times[0]), int(times[-1]), len(times),
-        len(known), as_null(known.min()) if len(known) else None, as_null(known.max()) if len(known) else None,
-        sum_of(known), as_null(values[0]), as_null(values[-1]), interval_us, off_clock,
+def make_chunks(stack: Stack, level: int, shared: SharedTimes) -> list[Chunk]:
+    """Compressed chunks of readings, one for each piece."""
+    starts = stack.starts.tolist()
+    chunks = []
+    packed = []
+    for start, length in zip(starts, stack.lengths.tolist(), strict=True):
+        here = slice(start, start + length)
+        packed.append((*shared.pack(stack.times_us[here]), pack([stack.values[here]], Effort.FULL)))
+    for facts, (times, _, values) in zip(describe(stack, level, [one[1] for one in packed]), packed, strict=True):
+        chunks.append(Chunk(facts, times, values))
+    return chunks
+
+
+def describe(stack: Stack, level: int, intervals_us: Sequence[int]) -> list[Facts]:
+    """The facts of each piece. Of all at once, since each call of numpy costs as much as some hundred readings."""
+    starts, times, values = stack.starts, stack.times_us, stack.values
+    if not len(starts):
+        return []
+    lengths = stack.lengths
+    ends = starts + lengths - 1
+    is_value = ~np.isnan(values)
+    with np.errstate(all="ignore"):
+        totals = np.add.reduceat(values if is_value.all() else np.where(is_value, values, 0.0), starts)
+    n_values = np.add.reduceat(is_value, starts, dtype=np.int64)
+    totals[n_values == 0] = np.nan
+    columns = zip(
+        stack.series_ids, stack.reach, times[starts].tolist(), times[ends].tolist(), lengths.tolist(),
+        n_values.tolist(), _as_nulls(np.fmin.reduceat(values, starts)), _as_nulls(np.fmax.reduceat(values, starts)),
+        _as_nulls(totals), _as_nulls(values[starts]), _as_nulls(values[ends]), intervals_us, stack.off_clock,
+        strict=True,
     )  # fmt: skip
-    return Chunk(facts, packed, pack([values], compress=True))
+    return [
+        Facts._make((series_id, RAW, reach, level, first_us // PARTITION_US[RAW], first_us, *rest))
+        for series_id, reach, first_us, *rest in columns
+    ]
 
 
 def make_rollup_chunk(series_id: int, rollup: Rollup, resolution: int, level: int, interval_us: int) -> Chunk:
     """A chunk of rollup rows, which must lie in one partition and be at least one."""
-    known = rollup.counts > 0
-    some = bool(known.any())
-    starts = rollup.starts_us
+    return make_rollup_chunks(rollup, [(series_id, slice(0, len(rollup.starts_us)), interval_us)], resolution, level)[0]
+
+
+def make_rollup_chunks(
+    rollup: Rollup, pieces: Sequence[tuple[int, slice, int]], resolution: int, level: int
+) -> list[Chunk]:
+    """Chunks of parts of these rows, each in one partition and never empty.
+
+    `pieces`: series, where its rows are, usual interval of its readings; in order, and no row twice.
+    """
+    if not pieces:
+        return []
+    if sum(here.stop - here.start for _, here, _ in pieces) < len(rollup.starts_us):
+        rollup = rollup.select(np.concatenate([np.arange(here.start, here.stop) for _, here, _ in pieces]))
+    lengths = [here.stop - here.start for _, here, _ in pieces]
+    ends = np.cumsum(lengths)
+    starts = ends - lengths
     with np.errstate(all="ignore"):
-        total = float(np.sum(rollup.means[known] * rollup.counts[known])) if some else np.nan
-    facts = Facts(
-        series_id, resolution, resolution, level, int(starts[0]) // PARTITION_US[resolution],
-        int(starts[0]), int(starts[-1]), len(starts), int(rollup.counts.sum(dtype=np.int64)),
-        as_null(rollup.mins[known].min()) if some else None, as_null(rollup.maxs[known].max()) if some else None,
-        as_null(total), None, None, interval_us, 0,
+        totals = np.add.reduceat(np.where(rollup.counts > 0, rollup.means * rollup.counts, 0.0), starts)
+    n_values = np.add.reduceat(rollup.counts, starts, dtype=np.int64)
+    totals[n_values == 0] = np.nan
+    rows = zip(
+        pieces, rollup.starts_us[starts].tolist(), rollup.starts_us[ends - 1].tolist(), lengths, n_values.tolist(),
+        _as_nulls(np.fmin.reduceat(rollup.mins, starts)), _as_nulls(np.fmax.reduceat(rollup.maxs, starts)),
+        _as_nulls(totals), strict=True,
     )  # fmt: skip
-    compress = len(starts) >= SMALL_ROLLUP
-    return Chunk(facts, pack([starts], compress=compress), pack(to_columns(rollup), compress=compress))
+    facts = [
+        Facts._make(
+            (
+                series_id,
+                resolution,
+                resolution,
+                level,
+                first_us // PARTITION_US[resolution],
+                first_us,
+                *rest,
+                None,
+                None,
+                interval_us,
+                0,
+            )
+        )
+        for (series_id, _, interval_us), first_us, *rest in rows
+    ]
+    columns = to_columns(rollup)
+    chunks = []
+    for one, start, end in zip(facts, starts.tolist(), ends.tolist(), strict=True):
+        effort = Effort.NONE if one.n < SMALL_ROLLUPS[level > 1] else Effort.FULL
+        times = pack([rollup.starts_us[start:end]], effort)
+        chunks.append(Chunk(one, times, pack([column[start:end] for column in columns], effort)))
+    return chunks
 
 
 def read_chunk(times: bytes, values: bytes) -> Readings:
@@ -169,15 +267,19 @@ def join_rollup(starts_us: NDArray[np.int64], values: bytes) -> Rollup:
     return from_columns(starts_us, columns)
 
 
-def as_null(number: float) -> float | None:
-    """A float for SQL, which has no NaN that every database understands."""
-    number = float(number)
-    return None if number != number else number
+def read_extremes(starts_us: NDArray[np.int64], values: bytes, rows: slice) -> Readings:
+    """The readings that some rows of a rollup name, in order of time; without a look at the columns of the others."""
+    columns = unpack(values, NAMED)
+    if len(columns) != NAMED.stop - NAMED.start or any(len(column) != len(starts_us) for column in columns):
+        raise Damaged("a rollup whose columns do not fit")
+    return named_readings(starts_us[rows], *(column[rows] for column in columns))
 
 
-def sum_of(values: NDArray[np.float64]) -> float | None:
-    with np.errstate(all="ignore"):
-        return as_null(values.sum()) if len(values) else None
+def _as_nulls(numbers: NDArray[np.float64]) -> list[float | None]:
+    """Floats for SQL, which has no NaN that every database understands."""
+    if not np.isnan(numbers).any():
+        return cast("list[float | None]", numbers.tolist())
+    return [None if number != number else number for number in numbers.tolist()]
 
 
 UNROLLED = HOUR

@@ -2,6 +2,7 @@
 
 HistoryError          nothing was changed; the text says what to do
 ├── StoreTooNew       a later Fleetwire wrote this store
+├── NotInstalled      a package is missing that not every installation needs
 └── Damaged           bytes that are not what was written
 """
 
@@ -22,6 +23,10 @@ class StoreTooNew(HistoryError):
 
     def __str__(self) -> str:
         return f"the history was written by a later Fleetwire (schema {self.found}, this one knows {self.known})"
+
+
+class NotInstalled(HistoryError):
+    """A package that is not part of every installation. The text says how to get it."""
 
 
 class Damaged(HistoryError):

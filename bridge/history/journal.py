@@ -27,6 +27,8 @@ COMMIT_READINGS = 5_000
 # Pauses after a refused commit: soon again, since most locks are short; then seldom, since a full disk is not.
 FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 5.0
+# What is left of a backlog that has grown too large: not all of it is to be looked at for each entry that comes.
+DROP_TO = 0.9
 
 
 class Entry(NamedTuple):
@@ -47,7 +49,7 @@ class Entry(NamedTuple):
 
     @property
     def size(self) -> int:
-        return sum(map(len, self.frames))
+        return sum(map(len, self.frames)) + sum(len(data) for _, data in self.messages)
 
 
 class Failure(NamedTuple):
@@ -87,6 +89,7 @@ class Journal:
         self._lost = 0
         self._stopping = False
         self._changed = threading.Condition()
+        self._commits: int | None = None  # how many the store has had, as far as we know
         self._oldest_us: int | None = None  # when the oldest entry that is not safe yet was handed over
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
 
@@ -126,7 +129,7 @@ class Journal:
             self._stopping = True
             self._changed.notify()
         self._thread.join(timeout_s)
-        return not self._thread.is_alive() and not self._waiting
+        return not self._thread.is_alive() and not self._first
 
     # ----- in the thread ----------------------------------------------------------------------------------
 
@@ -140,13 +143,13 @@ class Journal:
             with self._changed:
                 self._readings -= sum(entry.readings for entry in entries)
                 self._bytes -= sum(entry.size for entry in entries)
-                self._oldest_us = self._waiting[0].now_us if self._waiting else None
+                self._oldest_us = first.now_us if (first := self._first) else None
             self._on_commit(entries)
 
     def _take(self) -> list[Entry]:
         """The entries of the next commit; none: it is time to end."""
         with self._changed:
-            while not self._waiting:
+            while not self._first:
                 if self._stopping:
                     return []
                 self._changed.wait()
@@ -162,11 +165,15 @@ class Journal:
             self._next_commit_s = time.monotonic() + self._interval_s
             entries: list[Entry] = []
             readings = 0
-            while self._waiting and (not entries or readings + self._waiting[0].readings <= MAX_COMMIT_READINGS):
-                entry = self._waiting.popleft()
-                entries.append(entry)
-                readings += entry.readings
+            while (first := self._first) and (not entries or readings + first.readings <= MAX_COMMIT_READINGS):
+                entries.append(self._waiting.popleft())
+                readings += first.readings
             return entries
+
+    @property
+    def _first(self) -> Entry | None:
+        """The oldest of those that wait."""
+        return self._waiting[0] if self._waiting else None
 
     _next_commit_s = 0.0
 
@@ -176,7 +183,7 @@ class Journal:
         failed = False
         while True:
             try:
-                if not (failed and self._is_committed(entries)):
+                if not (failed and self._is_committed()):
                     self.commit(entries)
             except Exception as error:
                 fault = describe(error)
@@ -213,19 +220,31 @@ class Journal:
             writer.append_messages(messages)
             writer.append(frames)
             writer.set_log_offset(entries[-1].offset)
+            self._commits = writer.commits()
+            writer.set_commits(self._commits + 1)
+        self._commits += 1
 
-    def _is_committed(self, entries: list[Entry]) -> bool:
-        """Whether a commit that failed did happen: a connection may break after the database has done its part."""
+    def _is_committed(self) -> bool:
+        """Whether a commit that failed did happen: a connection may break after the database has done its part.
+
+        The offset cannot tell: an entry of events alone leaves it where it was.
+        """
         with self._store.reading() as snapshot:
-            return max(snapshot.runs()) == self._run_no and snapshot.log_offset() >= entries[-1].offset
+            before, self._commits = self._commits, snapshot.commits()
+            return max(snapshot.runs()) == self._run_no and before is not None and self._commits > before
 
     def _drop(self) -> None:
-        """Make room: the oldest readings that nobody waits to acknowledge. What else is in the entries stays."""
-        for at, entry in enumerate(self._waiting):
-            if self._bytes <= self._backlog_bytes:
-                return
-            if entry.token is None and entry.frames:
+        """Make room: the oldest readings that nobody waits to acknowledge, and the messages around them, because a log
+        with holes is told to nobody. Births and events stay."""
+        room = int(self._backlog_bytes * DROP_TO)
+        kept: deque[Entry] = deque()
+        for entry in self._waiting:
+            if self._bytes > room and entry.token is None and entry.size:
                 self._bytes -= entry.size
                 self._readings -= entry.readings
                 self._lost += entry.readings
-                self._waiting[at] = entry._replace(frames=(), readings=0)
+                entry = entry._replace(frames=(), messages=(), readings=0)
+                if not (entry.births or entry.events):
+                    continue
+            kept.append(entry)
+        self._waiting = kept

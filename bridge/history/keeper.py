@@ -7,27 +7,44 @@ crash at any point leaves the old state or the new one.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bridge.history.arrivals import decode_arrivals
-from bridge.history.chunk import Blobs, Chunk, Found, SharedTimes, read_chunk, read_rollup_chunk
+from bridge.history.chunk import (
+    Blobs,
+    Chunk,
+    Found,
+    Readings,
+    SharedTimes,
+    join_readings,
+    join_rollup,
+    read_chunk,
+    read_times,
+)
 from bridge.history.faults import Damaged
-from bridge.history.merge import Job, merge_raw, merge_rolled, plan_merges
+from bridge.history.merge import Job, merge_raw, merge_readings, merge_rolled, plan_merges
 from bridge.history.retention import Limits, plan_retention
-from bridge.history.seal import Conflict, Sealing, compare, find_known, make_chunks, sort_arrivals
+from bridge.history.rollup import Rollup
+from bridge.history.seal import Conflict, Sealing, compare, find_known, seal_chunks, sort_arrivals
 from bridge.history.spans import PARTITION_US, RAW
 from bridge.history.store import Store
 from bridge.history.store_session import Snapshot
 
-# Readings sealed in one transaction: 20 MB of columns, and a second of work after a long outage.
-SEAL_READINGS = 500_000
+# Readings sealed in one transaction: at most 60 MB of columns while it is worked on.
+SEAL_READINGS = 1_000_000
 # Merges written in one transaction: the journal waits for it, so it must stay below a few hundredths of a second.
+# Many of what was just sealed, which is small; few of what is large, for the memory's sake.
 JOBS_AT_ONCE = 32
+LARGE_JOBS_AT_ONCE = 16
 # Chunks deleted in one transaction, for the same reason.
 DELETES_AT_ONCE = 500
+# Bytes and commits of the journal deleted in one transaction, for the same reason.
+DROP_BYTES = 4 * 2**20
+DROP_COMMITS = 2_000
 
 
 class Sealed(NamedTuple):
@@ -54,6 +71,18 @@ class Keeper:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._counted = (0, 0, 0)  # from which offset, up to which, and how many readings
+
+    def is_full(self) -> bool:
+        """Whether sealing should not wait for its turn: so much is in the journal, and in the memory of its readers.
+
+        Cheap enough for every few seconds: looks only at what is new since it was asked last.
+        """
+        with self._store.reading() as snapshot:
+            sealed, last = snapshot.sealed_offset(), snapshot.last_offset()
+            begin, upto, readings = self._counted if self._counted[0] == sealed else (sealed, sealed, 0)
+            self._counted = begin, last, readings + snapshot.count_journal(upto)
+        return self._counted[2] >= SEAL_READINGS
 
     def seal(self) -> Sealed | None:
         """Turn the oldest part of the journal into chunks. Call again until it returns None: nothing is left.
@@ -67,35 +96,34 @@ class Keeper:
             if not commits:
                 return None
             arrivals = decode_arrivals(data for _, data in commits)
-            sealing = sort_arrivals(arrivals)
-            sealing = _drop_known(snapshot, sealing)
+            sealing = _drop_known(snapshot, sort_arrivals(arrivals))
+            texts = snapshot.text_series()
         offset = commits[-1][0]
-        chunks = make_chunks(sealing)
+        chunks = seal_chunks(sealing, texts)
         with self._store.writing() as writer:
             writer.insert_chunks(chunks)
-            writer.trim_journal(before, offset)
+            writer.mark_sealed(before, offset)
+        for upto in _drop_steps(commits):
+            with self._store.writing() as writer:
+                writer.drop_journal(upto)
         return Sealed(len(arrivals), len(chunks), sealing.duplicates, sealing.n_conflicts, sealing.conflicts, offset)
 
     def merge(self, now_us: int) -> Merged:
         """Merge what is worth merging now, and make the rollups of what has none."""
         with self._store.reading() as snapshot:
-            jobs = plan_merges(snapshot.find_groups(), now_us)
+            jobs = plan_merges(snapshot.find_groups(now_us), now_us)
             texts = snapshot.text_series() if jobs else set()
         before = after = 0
         damaged: list[str] = []
-        for at in range(0, len(jobs), JOBS_AT_ONCE):
-            old: list[Found] = []
-            new: list[Chunk] = []
-            shared = SharedTimes()
+        for batch in _batches(jobs):
             with self._store.reading() as snapshot:
-                loaded = _load(snapshot, jobs[at : at + JOBS_AT_ONCE])
-            for job, found, blobs in loaded:
-                try:
-                    new += _merge(job, found, blobs, shared, is_text=job.series_id in texts)
-                except Damaged as error:
-                    damaged.append(error.what)
-                else:
-                    old += found
+                loaded = _load(snapshot, batch)
+            decoded, bad = _decode(loaded)
+            damaged += bad
+            if not decoded:
+                continue
+            new = _merge(decoded, texts)
+            old = [found for one in decoded for found in one.found]
             with self._store.writing() as writer:
                 writer.insert_chunks(new)
                 writer.delete_chunks(old)
@@ -126,6 +154,7 @@ class Keeper:
                 removed += len(chosen)
         with self._store.writing() as writer:
             writer.forget_descriptions(min(kept_from))
+            writer.forget_events(min(kept_from))
         return removed
 
 
@@ -162,6 +191,37 @@ def _drop_known(snapshot: Snapshot, sealing: Sealing) -> Sealing:
     return sealing.without(dropped, duplicates, n_conflicts, conflicts) if dropped.any() else sealing
 
 
+def _drop_steps(commits: Sequence[tuple[int, bytes]]) -> Iterator[int]:
+    """Offsets up to which to drop these commits, one transaction after another."""
+    size = number = 0
+    for offset, data in commits:
+        size, number = size + len(data), number + 1
+        if size >= DROP_BYTES or number >= DROP_COMMITS:
+            yield offset
+            size = number = 0
+    if number:
+        yield commits[-1][0]
+
+
+def _batches(jobs: Sequence[Job]) -> Iterator[list[Job]]:
+    """Jobs of one kind each, which are worked on together; those of one device side by side."""
+    kinds: dict[tuple[int, bool, int], list[Job]] = defaultdict(list)
+    for job in jobs:
+        kinds[job.kind].append(job)
+    for kind in sorted(kinds):
+        some = sorted(kinds[kind])
+        at_once = LARGE_JOBS_AT_ONCE if max(some[0].levels) else JOBS_AT_ONCE
+        for at in range(0, len(some), at_once):
+            yield some[at : at + at_once]
+
+
+class _Decoded(NamedTuple):
+    job: Job
+    found: list[Found]
+    readings: Readings | None  # of a job for readings
+    rollups: list[Rollup]  # of any other
+
+
 def _load(snapshot: Snapshot, jobs: Sequence[Job]) -> list[tuple[Job, list[Found], list[Blobs | Damaged]]]:
     """The chunks of each job and their columns, read together."""
     wanted = {job.key(level): job for job in jobs for level in job.levels}
@@ -172,19 +232,41 @@ def _load(snapshot: Snapshot, jobs: Sequence[Job]) -> list[tuple[Job, list[Found
         if job is not None:
             mine[job].append(one)
     blobs = snapshot.load_blobs([one for some in mine.values() for one in some])
-    return [(job, some, [blobs[one.chunk_id] for one in some]) for job, some in mine.items()]
+    return [(job, some, [blobs[one.chunk_id] for one in some]) for job, some in mine.items() if some]
 
 
-def _merge(
-    job: Job, found: list[Found], loaded: list[Blobs | Damaged], shared: SharedTimes, *, is_text: bool
-) -> list[Chunk]:
-    blobs: list[Blobs] = []
-    for one in loaded:
-        if isinstance(one, Damaged):
-            raise one
-        blobs.append(one)
-    if job.resolution != RAW:
-        interval_us = max(one.facts.interval_us for one in found)
-        return merge_rolled(job, [read_rollup_chunk(*data) for data in blobs], interval_us)
-    off_clock = sum(one.facts.off_clock for one in found)
-    return merge_raw(job, [read_chunk(*data) for data in blobs], off_clock, shared, is_text=is_text)
+def _decode(loaded: list[tuple[Job, list[Found], list[Blobs | Damaged]]]) -> tuple[list[_Decoded], list[str]]:
+    """What could be read; and of what could not, what is wrong. A job is done whole or not at all."""
+    decoded: list[_Decoded] = []
+    damaged: list[str] = []
+    times: dict[bytes, NDArray[np.int64]] = {}  # the series of a device share theirs
+    for job, found, blobs in loaded:
+        parts: list[Readings] = []
+        rollups: list[Rollup] = []
+        try:
+            for one in blobs:
+                if isinstance(one, Damaged):
+                    raise one
+                column = times.get(one.times)
+                if column is None:
+                    column = times[one.times] = read_times(one.times)
+                if job.resolution == RAW:
+                    parts.append(join_readings(column, one.values))
+                else:
+                    rollups.append(join_rollup(column, one.values))
+        except Damaged as error:
+            damaged.append(error.what)
+        else:
+            decoded.append(_Decoded(job, found, merge_readings(parts) if parts else None, rollups))
+    return decoded, damaged
+
+
+def _merge(decoded: Sequence[_Decoded], texts: Collection[int]) -> list[Chunk]:
+    """The chunks in the place of all of these, whose jobs are of one kind."""
+    jobs = [one.job for one in decoded]
+    if jobs[0].resolution == RAW:
+        readings = [one.readings for one in decoded if one.readings is not None]
+        off_clock = [sum(found.facts.off_clock for found in one.found) for one in decoded]
+        return merge_raw(jobs, readings, off_clock, texts, SharedTimes())
+    intervals_us = [max(found.facts.interval_us for found in one.found) for one in decoded]
+    return merge_rolled(jobs, [one.rollups for one in decoded], intervals_us)

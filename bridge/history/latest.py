@@ -8,13 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.history.arrivals import Arrivals
-from bridge.history.chunk import Found, join_readings, join_rollup, read_times
+from bridge.history.chunk import Found, join_readings, read_extremes, read_times
 from bridge.history.faults import Damaged
-from bridge.history.reduce import first_of
-from bridge.history.rollup import as_points
-from bridge.history.spans import HOUR_US, PARTITION_US, RAW, WIDTH_US
+from bridge.history.spans import HOUR, HOUR_US, MINUTE, PARTITION_US, RAW, WIDTH_US
 from bridge.history.store_session import Snapshot
+from bridge.history.tail import Recent
 
 
 class State(NamedTuple):
@@ -36,7 +34,7 @@ class _Candidate(NamedTuple):
     chunk_id: int
 
 
-def find_state(snapshot: Snapshot, tail: Arrivals, at_us: int) -> State:
+def find_state(snapshot: Snapshot, tail: Recent, at_us: int) -> State:
     """See `History.state_at`.
 
     Of most series the chunks that touch the last hour decide, one or two, found in the index. Who has been silent for
@@ -51,13 +49,20 @@ def find_state(snapshot: Snapshot, tail: Arrivals, at_us: int) -> State:
         search.run(candidates)
         # A reading from before that time may have a newer one beside it, in a chunk that was not looked for.
         open_ids -= {one for one, (time_us, _) in search.newest.items() if time_us >= at_us - within_us}
-    missing = open_ids - search.newest.keys()
-    older: dict[int, list[_Candidate]] = {}
-    for found in snapshot.find_last(missing, at_us):
-        last_us = found.facts.end_us + WIDTH_US[found.facts.resolution] - 1
-        older.setdefault(found.facts.series_id, []).append(_Candidate(min(last_us, at_us), found.chunk_id))
-    search.run(older)
-    _apply_tail(search.newest, tail, at_us)
+    last = snapshot.find_last(open_ids - search.newest.keys(), at_us)
+    # Hours only where there are no minutes: what an hour names, its minutes name too.
+    minutes_from_us = snapshot.kept_from()[MINUTE]
+    for resolutions in ((RAW, MINUTE), (HOUR,)):
+        older: dict[int, list[_Candidate]] = {}
+        for found in last:
+            facts = found.facts
+            newest = search.newest.get(facts.series_id)
+            if facts.resolution in resolutions and (newest is None or newest[0] < minutes_from_us):
+                last_us = facts.end_us + WIDTH_US[facts.resolution] - 1
+                older.setdefault(facts.series_id, []).append(_Candidate(min(last_us, at_us), found.chunk_id))
+        search.run(older)
+    for series_id, time_us, value in tail.newest(at_us):
+        search.take(series_id, time_us, value)  # of equal times the first arrival counts, and a chunk before it
     ids = sorted(search.newest)
     return State(
         np.asarray(ids, np.uint32),
@@ -97,7 +102,7 @@ class _Search:
         for found in self._snapshot.get_chunks(chunk_ids):
             facts = found.facts
             if facts.resolution == RAW and facts.end_us <= self._at_us:
-                self._take(facts.series_id, facts.end_us, np.nan if facts.last is None else facts.last)
+                self.take(facts.series_id, facts.end_us, np.nan if facts.last is None else facts.last)
             else:
                 to_decode.append(found)
         blobs = self._snapshot.load_blobs(to_decode)
@@ -112,31 +117,17 @@ class _Search:
                 if found.facts.resolution == RAW:
                     times, values = join_readings(times, data.values)
                 else:
-                    times, values = as_points(join_rollup(times, data.values))
+                    # The bucket of this moment; and the one before, if all that it names came later.
+                    row = int(np.searchsorted(times, self._at_us, side="right"))
+                    times, values = read_extremes(times, data.values, slice(max(0, row - 2), row))
             except Damaged:
                 self.damaged += 1
                 continue
             at = int(np.searchsorted(times, self._at_us, side="right")) - 1
             if at >= 0:
-                self._take(found.facts.series_id, int(times[at]), float(values[at]))
+                self.take(found.facts.series_id, int(times[at]), float(values[at]))
 
-    def _take(self, series_id: int, time_us: int, value: float) -> None:
+    def take(self, series_id: int, time_us: int, value: float) -> None:
         known = self.newest.get(series_id)
         if known is None or time_us > known[0]:
             self.newest[series_id] = time_us, value
-
-
-def _apply_tail(newest: dict[int, tuple[int, float]], tail: Arrivals, at_us: int) -> None:
-    """What is still in the journal; of equal times the first arrival counts, and a chunk before it."""
-    here = tail.times_us <= at_us
-    ids, times, values = tail.series_ids[here], tail.times_us[here], tail.values[here]
-    # By series, then newest first; stable, so that of equals the first arrival leads.
-    order = np.lexsort((-times, ids))
-    ids, times, values = ids[order], times[order], values[order]
-    first = first_of(ids.astype(np.int64))
-    for series_id, time_us, value in zip(
-        ids[first].tolist(), times[first].tolist(), values[first].tolist(), strict=True
-    ):
-        known = newest.get(series_id)
-        if known is None or time_us > known[0]:
-            newest[series_id] = time_us, value

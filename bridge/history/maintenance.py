@@ -59,6 +59,7 @@ class Maintenance:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._disk_full = False
+        self._told_short = False
         self._thread = threading.Thread(target=self._run, name="history", daemon=True)
 
     def start(self) -> None:
@@ -88,7 +89,7 @@ class Maintenance:
             if self._disk_full:
                 self._disk_full = False
                 self._guarded(self._give_up_reserve)
-                self._guarded(self.free_some)
+                self._guarded(self._make_some_room)
             now = time.monotonic()
             if now >= seal_at:
                 seal_at = now + self._seal_interval_s
@@ -130,16 +131,31 @@ class Maintenance:
         path = self._store.path
         if path is None or not self._min_free_bytes:
             return
-        free = shutil.disk_usage(path.parent).free + self._store.reusable_bytes()
-        if free < self._min_free_bytes:
-            log.warning(
-                "history: %d MB are free on its disk (history.min_free_bytes: %d MB); the oldest part makes room",
-                free // 10**6,
-                self._min_free_bytes // 10**6,
-            )
-            self.free_some()
+        missing = self._min_free_bytes - shutil.disk_usage(path.parent).free - self._store.reusable_bytes()
+        if missing > 0:
+            self._be_short_of(missing)
         elif shutil.disk_usage(path.parent).free > self._min_free_bytes + RESERVE_BYTES:
             _write_reserve(_reserve(path))
+
+    def _be_short_of(self, missing: int) -> None:
+        """Make room by and by, if the history is large enough to make it. Else somebody else has filled the disk: to
+        forget everything would not mend that."""
+        with self._store.reading() as snapshot:
+            can_help = sum(snapshot.sum_sizes().values()) > missing
+        if can_help or not self._told_short:
+            log.warning(
+                "history: its disk lacks %d MB of history.min_free_bytes; %s",
+                missing // 10**6,
+                "the oldest part makes room" if can_help else "what the history could forget would not be enough",
+            )
+        self._told_short = not can_help
+        if can_help:
+            self.free_some()
+
+    def _make_some_room(self) -> None:
+        """The disk is full. Free pages within the file are as good, and what they take is not forgotten."""
+        if self._store.reusable_bytes() < RESERVE_BYTES:
+            self.free_some()
 
     def free_some(self) -> None:
         """Forget the oldest twentieth of what is kept: readings first, then minutes, then hours."""

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from bridge.history.chunk import (
-    MAX_READINGS,
+    FULL_ROWS,
+    MAX_ROWS,
     UNROLLED,
     Chunk,
     Readings,
     SharedTimes,
-    make_chunk,
-    make_rollup_chunk,
+    Stack,
+    make_chunks,
+    make_rollup_chunks,
 )
-from bridge.history.reduce import first_of, usual_interval
-from bridge.history.rollup import Rollup, merge_rollups, roll
-from bridge.history.spans import DAY_US, HOUR, MINUTE, PARTITION_US, WIDTH_US
+from bridge.history.rollup import Rollup, coarsen, merge_pieces, roll_pieces
+from bridge.history.spans import DAY_US, HOUR, MINUTE, PARTITION_US, RAW, WIDTH_US
 
-# Chunks of one level that make one of the next. Each merge compresses once more, at 0.15 µs a reading; with twelve, a
-# series at 1 Hz that is sealed every five minutes is merged after an hour and after half a day, and then is full.
+# Chunks of one level that make one of the next, unless they are FULL_ROWS together before. A series at 1 Hz that is
+# sealed every quarter of an hour is merged once, and then is full: compressing costs 0.1 µs a reading each time.
 FANOUT = 12
 # Readings a rollup row must stand for, on average, to be worth its twelve bytes. With fewer, the readings themselves
 # answer questions at that resolution: at most sixteen times as many rows, and no byte is stored twice.
@@ -31,7 +32,7 @@ CLOSED_AFTER_US = DAY_US
 
 
 class Group(NamedTuple):
-    """How many chunks, not full, of one series, kind and partition there are at one level."""
+    """How many chunks, not full, of one series, kind and partition there are at one level; with how many rows."""
 
     series_id: int
     resolution: int
@@ -39,6 +40,11 @@ class Group(NamedTuple):
     part: int
     level: int
     chunks: int
+    rows: int
+
+    @property
+    def is_ripe(self) -> bool:
+        return self.chunks >= FANOUT or (self.chunks > 1 and self.rows >= FULL_ROWS[self.resolution])
 
 
 class Job(NamedTuple):
@@ -57,7 +63,17 @@ class Job(NamedTuple):
     @property
     def makes_rollups(self) -> bool:
         """Readings as they were sealed are rolled up when they are first merged, and then never again."""
-        return self.levels == (0,)
+        return self.resolution == RAW and self.levels == (0,)
+
+    @property
+    def kind(self) -> tuple[int, bool, int]:
+        """Jobs with the same can be worked on together: resolution, whether they make rollups, level of the result."""
+        return self.resolution, self.makes_rollups, max(self.levels) + 1
+
+
+def last_closed(resolution: int, now_us: int) -> int:
+    """The newest partition that is closed, and all before it."""
+    return (now_us - CLOSED_AFTER_US) // PARTITION_US[resolution] - 1
 
 
 def plan_merges(groups: Iterable[Group], now_us: int) -> list[Job]:
@@ -66,10 +82,10 @@ def plan_merges(groups: Iterable[Group], now_us: int) -> list[Job]:
     closed: dict[tuple[int, int, int, int], list[Group]] = {}
     for group in groups:
         key = group[:4]
-        is_closed = (group.part + 1) * PARTITION_US[group.resolution] + CLOSED_AFTER_US <= now_us
+        is_closed = group.part <= last_closed(group.resolution, now_us)
         if group.level == 0 or not is_closed:
             # Level 0 by itself: what has no rollups yet must not be mixed with what has.
-            if group.chunks >= FANOUT or is_closed:
+            if group.is_ripe or is_closed:
                 jobs.append(Job(*key, (group.level,)))
         else:
             closed.setdefault(key, []).append(group)
@@ -93,52 +109,66 @@ def merge_readings(parts: Sequence[Readings]) -> Readings:
 
 
 def merge_raw(
-    job: Job, parts: Sequence[Readings], off_clock: int, shared: SharedTimes, *, is_text: bool
+    jobs: Sequence[Job],
+    readings: Sequence[Readings],
+    off_clock: Sequence[int],
+    texts: Collection[int],
+    shared: SharedTimes,
 ) -> list[Chunk]:
-    """The chunks in the place of those of `job`, and the rollups of their readings if they had none.
+    """The chunks in the place of those of the jobs, and the rollups of readings that had none.
 
-    `is_text`: the numbers are codes, of which no smallest nor largest can be told. Their readings answer all questions.
+    The jobs are of one kind; `readings` and `off_clock`: of each, all of them. `texts`: see `roll_up`.
     """
-    times, values = merge_readings(parts)
-    level = max(job.levels) + 1
-    rollups: list[Chunk] = []
-    reach = job.reach
-    if job.makes_rollups:
-        reach = UNROLLED
-        interval_us = usual_interval(times)
-        for resolution in () if is_text else (HOUR, MINUTE):
-            rollup = roll(times, values, WIDTH_US[resolution])
-            if len(times) < MIN_ROLLED * len(rollup.starts_us):
-                break  # the finer one is worth even less
-            rollups += _cut_rollup(job.series_id, rollup, resolution, level, interval_us)
-            reach = resolution - 1
-    chunks = []
-    for number, here in enumerate(np.array_split(np.arange(len(times)), -(-len(times) // MAX_READINGS))):
-        piece = slice(int(here[0]), int(here[-1]) + 1)
-        chunks.append(
-            make_chunk(
-                job.series_id,
-                (times[piece], values[piece]),
-                reach=reach,
-                level=level,
-                off_clock=off_clock if number == 0 else 0,  # a count of the whole; the first one carries it
-                shared=shared,
-            )
-        )
-    return chunks + rollups
+    stack = Stack(
+        [job.series_id for job in jobs],
+        off_clock,
+        [job.reach for job in jobs],
+        np.cumsum([0, *(len(one[0]) for one in readings)])[:-1],
+        np.concatenate([one[0] for one in readings]),
+        np.concatenate([one[1] for one in readings]),
+    )
+    level = max(jobs[0].levels) + 1
+    if jobs[0].makes_rollups:
+        return roll_up(stack, level, texts, shared)
+    return make_chunks(stack.cut(MAX_ROWS[RAW]), level, shared)
 
 
-def merge_rolled(job: Job, parts: Sequence[Rollup], interval_us: int) -> list[Chunk]:
-    """The rollup chunks in the place of those of `job`."""
-    return _cut_rollup(job.series_id, merge_rollups(parts), job.resolution, max(job.levels) + 1, interval_us)
+def roll_up(stack: Stack, level: int, texts: Collection[int], shared: SharedTimes) -> list[Chunk]:
+    """Chunks of readings that had no rollups, and the rollups that are worth it.
 
-
-def _cut_rollup(series_id: int, rollup: Rollup, resolution: int, level: int, interval_us: int) -> list[Chunk]:
-    """Chunks of these rows that cross no border of a partition and are not too long."""
-    borders = first_of(rollup.starts_us // PARTITION_US[resolution]).tolist()
-    chunks = []
-    for start, end in zip(borders, [*borders[1:], len(rollup.starts_us)], strict=True):
-        for first in range(start, end, MAX_READINGS):
-            rows = rollup.select(slice(first, min(end, first + MAX_READINGS)))
-            chunks.append(make_rollup_chunk(series_id, rows, resolution, level, interval_us))
+    `texts`: series whose numbers are codes, of which no smallest nor largest can be told. Their readings answer all
+    questions.
+    """
+    lengths = stack.lengths
+    minutes, minute_rows = roll_pieces(stack.times_us, stack.values, stack.starts, WIDTH_US[MINUTE])
+    hours, hour_rows = coarsen(minutes, minute_rows, WIDTH_US[HOUR])
+    worth = np.array([series_id not in texts for series_id in stack.series_ids], bool)
+    reach = np.full(len(lengths), UNROLLED)
+    made: list[tuple[int, Rollup, list[tuple[int, slice]]]] = []  # resolution, rows of all, (piece, its rows)
+    for resolution, rollup, rows in ((HOUR, hours, hour_rows), (MINUTE, minutes, minute_rows)):
+        ends = np.append(rows[1:], len(rollup.starts_us))
+        worth &= lengths >= MIN_ROLLED * (ends - rows)  # if the coarser one is not, the finer one is even less
+        reach[worth] = resolution - 1
+        pieces = zip(np.flatnonzero(worth).tolist(), rows[worth].tolist(), ends[worth].tolist(), strict=True)
+        made.append((resolution, rollup, [(piece, slice(first, end)) for piece, first, end in pieces]))
+    chunks = make_chunks(stack._replace(reach=reach.tolist()).cut(MAX_ROWS[RAW]), level, shared)
+    parts = -(-lengths // MAX_ROWS[RAW])
+    intervals_us = np.maximum.reduceat([one.facts.interval_us for one in chunks], np.cumsum(parts) - parts).tolist()
+    for resolution, rollup, found in made:
+        rows_of = [(stack.series_ids[piece], here, intervals_us[piece]) for piece, here in found]
+        chunks += make_rollup_chunks(rollup, rows_of, resolution, level)
     return chunks
+
+
+def merge_rolled(jobs: Sequence[Job], rollups: Sequence[Sequence[Rollup]], intervals_us: Sequence[int]) -> list[Chunk]:
+    """The rollup chunks in the place of those of the jobs, which are of one kind."""
+    merged, rows = merge_pieces(rollups)
+    longest = MAX_ROWS[jobs[0].resolution]
+    pieces = [
+        (job.series_id, slice(at, min(end, at + longest)), interval_us)
+        for job, start, end, interval_us in zip(
+            jobs, rows.tolist(), [*rows[1:].tolist(), len(merged.starts_us)], intervals_us, strict=True
+        )
+        for at in range(start, end, longest)
+    ]
+    return make_rollup_chunks(merged, pieces, jobs[0].resolution, max(jobs[0].levels) + 1)

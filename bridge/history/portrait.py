@@ -43,6 +43,7 @@ def record_series(series: Series) -> SeriesRecord:
     """What is kept of a series."""
     info = {field: getattr(series, field) for field in _SERIES_FIELDS}
     info["declared"] = series.declared
+    info["device_since_ms"] = series.device.first_seen_us // 1000  # a device that was removed and came back is another
     return SeriesRecord(
         series.series_id, series.device.device_id, series.metric, str(series.kind), tuple(series.texts), info
     )
@@ -59,13 +60,18 @@ def describe_device(
         "device_id": record.device_id,
         **{field: info.get(field, "") for field in _DEVICE_FIELDS if field not in ("native_id", "source")},
         "availability": data.get("availability", str(Availability.UNKNOWN)),
-        "availability_since_ms": availability.time_us // 1000 if availability else info.get("first_seen_ms"),
+        "availability_since_ms": available_since_ms(availability) if availability else info.get("first_seen_ms"),
         "availability_source": data.get("source", "derived"),
         "first_seen_ms": info.get("first_seen_ms"),
         "last_seen_ms": None if last_seen_us is None else last_seen_us // 1000,
         "clock_suspect": False,
         "commands": commands if detail else list(commands),
     }
+
+
+def available_since_ms(event: Event) -> int:
+    """Since when it has been so. Not the time of the event where only the source of the knowledge became another."""
+    return int(event.data.get("since_ms", event.time_us // 1000))
 
 
 def describe_series(record: SeriesRecord, reading: Reading | None) -> dict[str, Any]:
@@ -113,22 +119,41 @@ def current_series(catalog: Catalog, state: State, at_us: int) -> dict[int, Read
     Of the series of one metric (its kind changed, and with it the meaning of its numbers) it is the one that had
     begun last. Not there: the series of devices that had not appeared yet.
     """
-    readings = {
-        series_id: Reading(time_us, value)
-        for series_id, time_us, value in zip(
-            state.series_ids.tolist(), state.times_us.tolist(), state.values.tolist(), strict=True
-        )
-    }
+    readings = _readings_of(state)
     chosen: dict[tuple[str, str], int] = {}
     for series_id, record in sorted(catalog.series.items()):
         device = catalog.devices.get(record.device_id)
         born_ms = device.info.get("first_seen_ms") if device else None
         if series_id not in readings and (born_ms is None or born_ms * 1000 > at_us):
             continue
+        if _is_of_another_life(record, born_ms):
+            continue
         key = (record.device_id, record.metric)
         if key not in chosen or series_id in readings:
             chosen[key] = series_id
     return {series_id: readings.get(series_id) for series_id in sorted(chosen.values())}
+
+
+def present_series(catalog: Catalog, state: State) -> dict[int, Reading | None]:
+    """The series that there are now: of each metric the one that began last, whether it has a reading yet or not."""
+    readings = _readings_of(state)
+    chosen: dict[tuple[str, str], int] = {}
+    for series_id, record in sorted(catalog.series.items()):
+        device = catalog.devices.get(record.device_id)
+        if device is not None and not _is_of_another_life(record, device.info.get("first_seen_ms")):
+            chosen[record.device_id, record.metric] = series_id
+    return {series_id: readings.get(series_id) for series_id in sorted(chosen.values())}
+
+
+def _readings_of(state: State) -> dict[int, Reading]:
+    columns = state.series_ids.tolist(), state.times_us.tolist(), state.values.tolist()
+    return {series_id: Reading(time_us, value) for series_id, time_us, value in zip(*columns, strict=True)}
+
+
+def _is_of_another_life(record: SeriesRecord, born_ms: int | None) -> bool:
+    """Whether the series belonged to a device of the same id that was removed before this one came, or came later."""
+    since_ms = record.info.get("device_since_ms")
+    return since_ms is not None and born_ms is not None and since_ms != born_ms
 
 
 def describe_moment(

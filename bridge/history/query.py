@@ -9,17 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridge.core.batch import Batch
-from bridge.history.arrivals import Arrivals
-from bridge.history.chunk import Blobs, Found, join_readings, join_rollup, read_times
+from bridge.history.chunk import Blobs, Found, Readings, join_readings, join_rollup, read_chunk, read_times
+from bridge.history.counting import count_readings
 from bridge.history.faults import Damaged, HistoryError
 from bridge.history.latest import State, find_state
 from bridge.history.reduce import Points, patience, reduce_numbers, reduce_states, usual_interval
 from bridge.history.rollup import Rollup, as_points, merge_rollups, roll
+from bridge.history.seal import find_known
 from bridge.history.segments import Segment, choose_resolution, choose_width, plan_segments
 from bridge.history.spans import MAX_TIME_US, MINUTE_US, RAW, WIDTH_US, floor_to
 from bridge.history.store import Store
 from bridge.history.store_session import Snapshot
-from bridge.history.tail import Tail
+from bridge.history.tail import Recent, Tail
 
 MAX_SERIES = 1_000  # in one question: more are no picture, and would hold the reader's thread for seconds
 
@@ -108,16 +109,20 @@ class History:
         return Batch(ids[order], times[order], values[order], int(times[order[-1]]) if len(order) else from_us)
 
     def buckets(self, series_id: int, from_us: int, to_us: int, width_us: int) -> Rollup:
-        """Smallest, largest, mean and number of the readings in [from, to) by buckets of `width_us`.
+        """See `buckets_of`."""
+        return self.buckets_of([series_id], from_us, to_us, width_us)[0]
+
+    def buckets_of(self, series_ids: Sequence[int], from_us: int, to_us: int, width_us: int) -> list[Rollup]:
+        """Smallest, largest, mean and number of each series' readings in [from, to) by buckets of `width_us`.
 
         Buckets begin at multiples of their width, a multiple of a minute or any number below. Where only rollups are
         left, those at the two ends of the span are whole.
 
         Raises:
-            HistoryError: a width between two minutes, or a span that does not end after it begins.
+            HistoryError: too many series, a width between two minutes, or a span that does not end after it begins.
             Damaged: the journal is not as it was written.
         """
-        _check([series_id], from_us, to_us)
+        _check(series_ids, from_us, to_us)
         if width_us < 1 or (width_us > MINUTE_US and width_us % MINUTE_US):
             raise HistoryError("buckets are below a minute wide, or a number of whole minutes")
         resolution = choose_resolution(width_us)
@@ -125,13 +130,38 @@ class History:
             resolution -= 1
         with self._store.reading() as snapshot:
             segments = plan_segments(from_us, to_us, resolution, snapshot.kept_from())
-            reader = _Reader(snapshot, self._tail.read(snapshot), [series_id], segments)
-        pieces, _ = reader.read(series_id)
-        raw = _as_points([piece for piece in pieces if piece.rollup is None], 1)
-        rollups = [piece.rollup for piece in pieces if piece.rollup is not None]
-        parts = [roll(raw.times_us, raw.values, width_us)]
-        parts += [one._replace(starts_us=one.starts_us // width_us * width_us) for one in rollups]
-        return merge_rollups(parts)
+            reader = _Reader(snapshot, self._tail.read(snapshot), series_ids, segments)
+        answers = []
+        for series_id in series_ids:
+            pieces, _ = reader.read(series_id)
+            raw = _as_points([piece for piece in pieces if piece.rollup is None], 1)
+            rollups = [piece.rollup for piece in pieces if piece.rollup is not None]
+            parts = [roll(raw.times_us, raw.values, width_us)]
+            parts += [one._replace(starts_us=one.starts_us // width_us * width_us) for one in rollups]
+            answers.append(merge_rollups(parts))
+        return answers
+
+    def count(self, series_ids: Sequence[int], from_us: int, to_us: int) -> int:
+        """About how many readings `readings` would find in [from, to). Reads none of them.
+
+        Raises:
+            HistoryError: too many series, or a span that does not end after it begins.
+            Damaged: the journal is not as it was written.
+        """
+        _check(series_ids, from_us, to_us)
+        with self._store.reading() as snapshot:
+            return count_readings(snapshot, self._tail.read(snapshot), series_ids, from_us, to_us)
+
+    def span(self) -> tuple[int | None, int | None]:
+        """Times of the first reading and of the last; None: there is none.
+
+        Raises:
+            Damaged: the journal is not as it was written.
+        """
+        with self._store.reading() as snapshot:
+            known = [time_us for time_us in snapshot.span() if time_us is not None]
+            known += self._tail.read(snapshot).span() or ()
+        return min(known, default=None), max(known, default=None)
 
     def state_at(self, at_us: int) -> State:
         """The newest reading of every series at or before a moment.
@@ -147,10 +177,9 @@ class _Reader:
     """Everything one question needs of the store, read at once; decoded series by series."""
 
     def __init__(
-        self, snapshot: Snapshot, tail: Arrivals, series_ids: Sequence[int], segments: Sequence[Segment]
+        self, snapshot: Snapshot, tail: Recent, series_ids: Sequence[int], segments: Sequence[Segment]
     ) -> None:
-        self._tail = tail
-        self._segments = segments
+        self._recent = _find_recent(snapshot, tail, series_ids, segments)
         self._found: dict[int, list[tuple[Segment, Found]]] = {series_id: [] for series_id in series_ids}
         everything: dict[int, Found] = {}
         for segment in segments:
@@ -200,17 +229,38 @@ class _Reader:
         return join_rollup(times, blobs.values)
 
     def _read_tail(self, series_id: int) -> list[_Piece]:
-        if not self._segments:
+        found = self._recent.get(series_id)
+        if found is None:
             return []
-        tail, from_us, to_us = self._tail, self._segments[0].from_us, self._segments[-1].to_us
-        here = tail.series_ids == series_id
-        times, values = tail.times_us[here], tail.values[here]
-        inside = (times >= from_us) & (times < to_us)
-        times, values = times[inside], values[inside]
-        if not len(times):
-            return []
-        interval_us = usual_interval(np.sort(times))
-        return [_Piece(times, values, interval_us, RAW, None)]
+        return [_Piece(*found, usual_interval(np.sort(found[0])), RAW, None)]
+
+
+def _find_recent(
+    snapshot: Snapshot, tail: Recent, series_ids: Sequence[int], segments: Sequence[Segment]
+) -> dict[int, Readings]:
+    """What the journal has of these series, without what arrived again and is in a rollup already."""
+    if not segments:
+        return {}
+    from_us, to_us = segments[0].from_us, segments[-1].to_us
+    recent = {
+        series_id: found for series_id in series_ids if (found := tail.find(series_id, from_us, to_us)) is not None
+    }
+    coarsest = max(segment.resolution for segment in segments)
+    if not recent or coarsest == RAW:
+        return recent  # readings and readings: `_as_points` sees those that are there twice
+    first_us = min(int(found[0].min()) for found in recent.values())
+    last_us = max(int(found[0].max()) for found in recent.values())
+    for one in snapshot.find_chunks(recent.keys(), RAW, first_us, last_us + 1):
+        times, values = recent[one.facts.series_id]
+        inside = (times >= one.facts.start_us) & (times <= one.facts.end_us)
+        if one.facts.reach >= coarsest or not inside.any():
+            continue
+        blobs = snapshot.load_blobs([one])[one.chunk_id]
+        if isinstance(blobs, Damaged):
+            continue  # what is in its rollups is told twice until the journal is sealed
+        new = find_known((times, values), read_chunk(*blobs)) < 0
+        recent[one.facts.series_id] = times[new], values[new]
+    return {series_id: found for series_id, found in recent.items() if len(found[0])}
 
 
 def _as_points(pieces: Sequence[_Piece], asked_us: int) -> Points:

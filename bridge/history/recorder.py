@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 SLOW_US = 2_000_000
 # What a returning program may be told from the disk: as much as from memory, and read in some hundredths of a second.
 MAX_RESUME_BYTES = 8_000_000
+MAX_RUN_DIGITS = 18  # of a number that a client sends: `int` refuses thousands with an error
 DRAIN_S = 3.0  # at the end, for what waits; the broker keeps what did not make it
 
 
@@ -60,7 +61,8 @@ class Recording(NamedTuple):
 
     def as_dict(self) -> dict[str, Any]:
         told = self._asdict()
-        return {**told, "since_ms": told.pop("since_us") // 1000}
+        since_us = told.pop("since_us")
+        return {**told, "since_ms": since_us // 1000}
 
 
 class Recorder:
@@ -145,7 +147,7 @@ class Recorder:
         sealed or too much, or because that run told more than it wrote down. Blocking: some hundredths of a second.
         """
         history, _, run_text = epoch.rpartition(".")
-        if history != self._store.epoch or not run_text.isdecimal():
+        if history != self._store.epoch or not run_text.isdecimal() or len(run_text) > MAX_RUN_DIGITS:
             return None
         run = int(run_text)
         ends = [offset for later, offset in self._runs.items() if later > run]

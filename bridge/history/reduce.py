@@ -46,18 +46,25 @@ def find_extremes(values: NDArray[np.float64], starts: NDArray[np.intp]) -> tupl
     if not len(starts):
         return starts, starts
     lengths = np.diff(np.append(starts, len(values)))
+    groups = np.repeat(np.arange(len(starts)), lengths)
     return (
-        _first_equal(values, np.fmin.reduceat(values, starts), lengths),
-        _first_equal(values, np.fmax.reduceat(values, starts), lengths),
+        _first_equal(values, np.fmin.reduceat(values, starts), lengths, groups),
+        _first_equal(values, np.fmax.reduceat(values, starts), lengths, groups),
     )
 
 
 def _first_equal(
-    values: NDArray[np.float64], group_values: NDArray[np.float64], lengths: NDArray[np.intp]
+    values: NDArray[np.float64],
+    group_values: NDArray[np.float64],
+    lengths: NDArray[np.intp],
+    groups: NDArray[np.intp],
 ) -> NDArray[np.intp]:
-    wanted = np.repeat(group_values, lengths)
-    hits = np.flatnonzero((values == wanted) | (np.isnan(values) & np.isnan(wanted)))
-    return hits[first_of(np.repeat(np.arange(len(lengths)), lengths)[hits])]
+    found = values == np.repeat(group_values, lengths)
+    nothing = np.isnan(group_values)
+    if nothing.any():
+        found |= np.repeat(nothing, lengths)  # nothing but NaN there
+    hits = np.flatnonzero(found)
+    return hits[first_of(groups[hits])]
 
 
 def usual_interval(times_us: NDArray[np.int64]) -> int:

@@ -10,15 +10,15 @@ from bridge.core.series import Device, Series
 from bridge.history.archive import Moment
 from bridge.history.catalog import Catalog, DeviceRecord, SeriesRecord
 from bridge.history.events import Event
-from bridge.history.portrait import REMOVED, current_series
+from bridge.history.portrait import REMOVED, available_since_ms, present_series
 
 
-def revive_fleet(fleet: Fleet, moment: Moment) -> None:
+def revive_fleet(fleet: Fleet, moment: Moment, now_us: int) -> None:
     """Fill an empty fleet. Latest values are marked stale until a live one comes; who was online is held to be so
     until it has been silent for too long, and who was removed stays away."""
     available = {event.device_id: event for event in moment.availability}
     gone = {id_ for id_, event in available.items() if event.data.get("availability") == REMOVED}
-    readings = current_series(moment.catalog, moment.state, moment.at_us)
+    readings = present_series(moment.catalog, moment.state)
     last_seen: dict[str, int] = {}
     for series_id, reading in readings.items():
         if reading is not None:
@@ -29,7 +29,7 @@ def revive_fleet(fleet: Fleet, moment: Moment) -> None:
             continue
         device = revive_device(moment.catalog.devices[device_id], available.get(device_id), last_seen.get(device_id, 0))
         all_series = [revive_series(moment.catalog.series[series_id], device) for series_id in series_ids]
-        fleet.restore(device, all_series, moment.at_us)
+        fleet.restore(device, all_series, now_us)
         for one in all_series:
             reading = readings[one.series_id]
             if reading is not None:
@@ -56,7 +56,7 @@ def revive_device(record: DeviceRecord, availability: Event | None, last_seen_us
     if availability is not None and availability.data.get("availability") in set(Availability):
         device.availability = Availability(availability.data["availability"])
         device.availability_source = availability.data.get("source", "derived")
-        device.availability_since_us = availability.time_us
+        device.availability_since_us = available_since_ms(availability) * 1000
     return device
 
 

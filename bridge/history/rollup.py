@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridge.history.codec import Column
-from bridge.history.reduce import find_extremes, first_of
+from bridge.history.reduce import find_extremes
 
 # A mean is kept as one of 65,536 places between the smallest and the largest value: two bytes instead of eight, and
 # nearer than a screen can show.
 MEAN_STEPS = 65_535
 ROLLUP_COLUMNS = 6  # that `to_columns` makes
+NAMED = slice(1, 5)  # those of them that say which readings the smallest and the largest were
 
 
 class Rollup(NamedTuple):
@@ -42,16 +43,27 @@ class Rollup(NamedTuple):
 
 def roll(times_us: NDArray[np.int64], values: NDArray[np.float64], width_us: int) -> Rollup:
     """The rollup of readings in order of time."""
+    return roll_pieces(times_us, values, np.zeros(1, np.intp), width_us)[0]
+
+
+def roll_pieces(
+    times_us: NDArray[np.int64], values: NDArray[np.float64], pieces: NDArray[np.intp], width_us: int
+) -> tuple[Rollup, NDArray[np.intp]]:
+    """The rollups of many pieces, each in order of time, one after another; and where the rows of each begin.
+
+    `pieces`: where they begin. All at once, because each call of numpy costs as much as some hundred readings.
+    """
     buckets = times_us // width_us
-    starts = first_of(buckets)
+    starts = _starts_within(buckets, pieces)
     if not len(starts):
-        return Rollup(times_us, np.empty(0, np.uint32), times_us, times_us, values, values, values)
+        nothing = np.empty(0)
+        return Rollup(times_us, np.empty(0, np.uint32), times_us, times_us, nothing, nothing, nothing), pieces[:0]
     smallest, largest = find_extremes(values, starts)
     is_value = ~np.isnan(values)
     counts = np.add.reduceat(is_value, starts, dtype=np.int64)
     with np.errstate(all="ignore"):  # opposite infinities have no sum; NaN says so
-        sums = np.add.reduceat(np.where(is_value, values, 0.0), starts)
-    return Rollup(
+        sums = np.add.reduceat(values if is_value.all() else np.where(is_value, values, 0.0), starts)
+    rollup = Rollup(
         buckets[starts] * width_us,
         counts.astype(np.uint32),
         times_us[smallest],
@@ -60,37 +72,44 @@ def roll(times_us: NDArray[np.int64], values: NDArray[np.float64], width_us: int
         values[largest],
         _mean(sums, counts),
     )
+    return rollup, np.searchsorted(starts, pieces)
+
+
+def coarsen(rollup: Rollup, pieces: NDArray[np.intp], width_us: int) -> tuple[Rollup, NDArray[np.intp]]:
+    """As `roll_pieces`, from finer rollups whose buckets fit into the wider ones, and are in order of time."""
+    buckets = rollup.starts_us // width_us
+    starts = _starts_within(buckets, pieces)
+    if not len(starts):
+        return rollup, starts
+    smallest, largest = find_extremes(rollup.mins, starts)[0], find_extremes(rollup.maxs, starts)[1]
+    joined = _join_rows(rollup, np.arange(len(buckets)), starts, smallest, largest)
+    return joined._replace(starts_us=buckets[starts] * width_us), np.searchsorted(starts, pieces)
 
 
 def merge_rollups(rollups: Sequence[Rollup]) -> Rollup:
     """The rollup of all readings of several, which have none in common."""
-    if len(rollups) == 1:
-        return rollups[0]
-    rows = Rollup._make(np.concatenate(columns) for columns in zip(*rollups, strict=True))
-    if not len(rows.starts_us):
-        return rows
-    order = np.lexsort((rows.min_times_us, rows.starts_us))
-    rows = rows.select(order)
-    starts = first_of(rows.starts_us)
-    if len(starts) == len(rows.starts_us):
-        return rows
+    return merge_pieces([rollups])[0]
+
+
+def merge_pieces(pieces: Sequence[Sequence[Rollup]]) -> tuple[Rollup, NDArray[np.intp]]:
+    """For each piece the rollup of all readings of its rollups, one after another; and where the rows of each begin."""
+    everything = [one for some in pieces for one in some]
+    rows = Rollup._make(np.concatenate(columns) for columns in zip(*everything, strict=True))
+    numbers = np.repeat(np.arange(len(pieces)), [sum(len(one.starts_us) for one in some) for some in pieces])
+    first = np.searchsorted(numbers, np.arange(len(pieces)))
+    if not len(numbers) or bool(((rows.starts_us[1:] > rows.starts_us[:-1]) | (numbers[1:] != numbers[:-1])).all()):
+        return rows, first  # one row a bucket, in order of time
     # Within a bucket the rows are in order of their smallest reading, so that the first of equals is the earliest;
     # for the largest they need an order of their own.
-    smallest = find_extremes(rows.mins, starts)[0]
-    by_max = np.lexsort((rows.max_times_us, rows.starts_us))
-    largest = by_max[find_extremes(rows.maxs[by_max], starts)[1]]
-    counts = np.add.reduceat(rows.counts, starts, dtype=np.int64)
-    with np.errstate(all="ignore"):
-        sums = np.add.reduceat(np.where(rows.counts > 0, rows.means * rows.counts, 0.0), starts)
-    return Rollup(
-        rows.starts_us[starts],
-        counts.astype(np.uint32),
-        rows.min_times_us[smallest],
-        rows.max_times_us[largest],
-        rows.mins[smallest],
-        rows.maxs[largest],
-        _mean(sums, counts),
-    )
+    order = np.lexsort((rows.min_times_us, rows.starts_us, numbers))
+    by_max = np.lexsort((rows.max_times_us, rows.starts_us, numbers))
+    maxs = rows.maxs[by_max]
+    starts_us = rows.starts_us[order]
+    starts = _starts_within(starts_us, first)
+    smallest = order[find_extremes(rows.mins[order], starts)[0]]
+    largest = by_max[find_extremes(maxs, starts)[1]]
+    joined = _join_rows(rows, order, starts, smallest, largest)
+    return joined, np.searchsorted(starts, first)
 
 
 def as_points(rollup: Rollup) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -100,8 +119,18 @@ def as_points(rollup: Rollup) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     swap = rollup.max_times_us < rollup.min_times_us
     times[swap] = times[swap][:, ::-1]
     values[swap] = values[swap][:, ::-1]
-    once = np.column_stack((np.ones(len(rollup.starts_us), bool), times[:, 0] != times[:, 1])).ravel()
+    once = np.column_stack((np.ones(len(times), bool), times[:, 0] != times[:, 1])).ravel()
     return times.ravel()[once], values.ravel()[once]
+
+
+def named_readings(
+    starts_us: NDArray[np.int64], min_offsets: Column, max_offsets: Column, mins: Column, maxs: Column
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """As `as_points`, from some of the columns of `to_columns`."""
+    nothing = np.empty(0)
+    return as_points(
+        Rollup(starts_us, np.empty(0, np.uint32), starts_us + min_offsets, starts_us + max_offsets, mins, maxs, nothing)
+    )
 
 
 def to_columns(rollup: Rollup) -> list[Column]:
@@ -132,6 +161,38 @@ def from_columns(starts_us: NDArray[np.int64], columns: Sequence[Column]) -> Rol
         mins,
         maxs,
         np.where(mins == maxs, mins, means),
+    )
+
+
+def _starts_within(buckets: NDArray[np.int64], pieces: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Where runs of equal buckets begin; at the begin of a piece always."""
+    new = np.empty(len(buckets), bool)
+    new[1:] = buckets[1:] != buckets[:-1]
+    if len(buckets):
+        new[pieces] = True
+    return np.flatnonzero(new)
+
+
+def _join_rows(
+    rows: Rollup,
+    order: NDArray[np.intp],
+    starts: NDArray[np.intp],
+    smallest: NDArray[np.intp],
+    largest: NDArray[np.intp],
+) -> Rollup:
+    """One row for each group, which begins at `starts` of `order`; `smallest`, `largest`: rows with its extremes."""
+    counts = rows.counts[order].astype(np.int64)
+    with np.errstate(all="ignore"):
+        sums = np.add.reduceat(np.where(counts > 0, rows.means[order] * counts, 0.0), starts)
+    counts = np.add.reduceat(counts, starts)
+    return Rollup(
+        rows.starts_us[order[starts]],
+        counts.astype(np.uint32),
+        rows.min_times_us[smallest],
+        rows.max_times_us[largest],
+        rows.mins[smallest],
+        rows.maxs[largest],
+        _mean(sums, counts),
     )
 
 

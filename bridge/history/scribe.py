@@ -25,8 +25,9 @@ class Scribe:
             availability = _availability(device)
             if self._available.get(device.device_id) != availability:
                 self._available[device.device_id] = availability
-                state, source = availability
-                events.append(Event(now_us, AVAILABILITY, device.device_id, {"availability": state, "source": source}))
+                state, source, since_ms = availability
+                data = {"availability": state, "source": source, "since_ms": since_ms}
+                events.append(Event(now_us, AVAILABILITY, device.device_id, data))
         births = Births(
             tuple(record_device(device) for device in changes.devices),
             tuple(record_series(series) for series in changes.series),
@@ -34,5 +35,5 @@ class Scribe:
         return births, events
 
 
-def _availability(device: Device) -> tuple[str, str]:
-    return str(device.availability), device.availability_source
+def _availability(device: Device) -> tuple[str, str, int]:
+    return str(device.availability), device.availability_source, device.availability_since_us // 1000

@@ -1,20 +1,22 @@
-"""Sealing: journal readings become one small chunk for each series. Pure.
+"""Sealing: journal readings become one chunk for each series. Pure.
 
 Everything that can be done for all series at once is: one stable sort, then vector operations between the borders. Per
-series there remain a few slices, which is what keeps a reading below a tenth of a microsecond here.
+series there remain a few slices, and the compression of those that are long enough for it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.history.arrivals import Arrivals
-from bridge.history.chunk import UNROLLED, Chunk, Facts, Readings, as_null
-from bridge.history.codec import pack
-from bridge.history.reduce import first_of, usual_interval
+from bridge.history.arrivals import Arrivals, sort_by_series
+from bridge.history.chunk import FULL_ROWS, UNROLLED, Chunk, Readings, SharedTimes, Stack, describe
+from bridge.history.codec import pack_each
+from bridge.history.merge import roll_up
+from bridge.history.reduce import usual_interval
 from bridge.history.spans import MAX_TIME_US, PARTITION_US, RAW, US_PER_S
 
 # A reading whose own time differs by more than this from that of its receipt is counted as off the clock: delivered
@@ -75,11 +77,7 @@ def sort_arrivals(arrivals: Arrivals) -> Sealing:
     if beyond.any():
         times = np.where(beyond, arrivals.received_us, times)
     off_clock = (np.abs(times - arrivals.received_us) > OFF_CLOCK_US) | beyond
-    order = _stable_order(ids)
-    ids, times = ids[order], times[order]
-    if bool(((times[1:] < times[:-1]) & (ids[1:] == ids[:-1])).any()):
-        again = np.lexsort((times, ids))
-        order, ids, times = order[again], ids[again], times[again]
+    order, ids, times = sort_by_series(ids, times)
     values, off_clock = values[order], off_clock[order]
     first = np.ones(len(ids), bool)
     first[1:] = (ids[1:] != ids[:-1]) | (times[1:] != times[:-1])
@@ -116,53 +114,49 @@ def find_known(piece: Readings, known: Readings) -> NDArray[np.intp]:
     return np.where(known[0][at] == piece[0], at, -1)
 
 
-def make_chunks(sealing: Sealing) -> list[Chunk]:
-    """The chunks of a sealing, not compressed: an hour later they are merged, and compressed then."""
-    starts = sealing.starts
-    if not len(starts):
+def seal_chunks(sealing: Sealing, texts: Collection[int]) -> list[Chunk]:
+    """The chunks of a sealing, and the rollups of those that are full already. `texts`: see `roll_up`."""
+    if not len(sealing.starts):
         return []
-    times, values = sealing.times_us, sealing.values
-    ends = np.append(starts[1:], len(times)) - 1
-    is_value = ~np.isnan(values)
-    with np.errstate(all="ignore"):
-        totals = np.add.reduceat(np.where(is_value, values, 0.0), starts).tolist()
-    n_values = np.add.reduceat(is_value, starts, dtype=np.int64).tolist()
-    off_clock = np.add.reduceat(sealing.off_clock, starts, dtype=np.int64).tolist()
-    smallest, largest = np.fmin.reduceat(values, starts).tolist(), np.fmax.reduceat(values, starts).tolist()
-    first_us, last_us = times[starts].tolist(), times[ends].tolist()
-    first, last = values[starts].tolist(), values[ends].tolist()
-    ids, lengths = sealing.series_ids[starts].tolist(), (ends - starts + 1).tolist()
-    intervals: dict[bytes, int] = {}  # the series of a device share their times
-    chunks = []
-    for number, (start, length) in enumerate(zip(starts.tolist(), lengths, strict=True)):
-        here = slice(start, start + length)
-        packed = pack([times[here]], compress=False)
-        interval_us = intervals.get(packed)
-        if interval_us is None:
-            interval_us = intervals[packed] = usual_interval(times[here])
-        has_value = n_values[number] > 0
-        facts = Facts(
-            ids[number], RAW, UNROLLED, 0, first_us[number] // PARTITION_US[RAW], first_us[number], last_us[number],
-            length, n_values[number], smallest[number] if has_value else None,
-            largest[number] if has_value else None, as_null(totals[number]) if has_value else None,
-            as_null(first[number]), as_null(last[number]), interval_us, off_clock[number],
-        )  # fmt: skip
-        chunks.append(Chunk(facts, packed, pack([values[here]], compress=False)))
+    off_clock = np.add.reduceat(sealing.off_clock, sealing.starts, dtype=np.int64)
+    long = np.diff(np.append(sealing.starts, len(sealing.times_us))) >= FULL_ROWS[RAW]
+    chunks: list[Chunk] = []
+    for which, make in ((~long, _make_plain), (long, lambda stack: roll_up(stack, 1, texts, SharedTimes()))):
+        if which.any():
+            chunks += make(_stack(sealing, which, off_clock))
     return chunks
 
 
-def _stable_order(ids: NDArray[np.uint32]) -> NDArray[np.intp]:
-    """As `argsort(kind="stable")`, eight times faster: numpy sorts 16-bit numbers by radix, wider ones by merging."""
-    if not len(ids):
-        return np.empty(0, np.intp)
-    order = np.argsort(ids.astype(np.uint16), kind="stable")  # the low half; cut, not clipped
-    if int(ids.max()) >= 2**16:
-        order = order[np.argsort((ids >> 16).astype(np.uint16)[order], kind="stable")]
-    return order
+def _stack(sealing: Sealing, which: NDArray[np.bool_], off_clock: NDArray[np.int64]) -> Stack:
+    """Some of the pieces."""
+    lengths = np.diff(np.append(sealing.starts, len(sealing.times_us)))
+    starts, times, values = sealing.starts, sealing.times_us, sealing.values
+    if not which.all():
+        kept = np.repeat(which, lengths)
+        starts, times, values = np.cumsum(lengths[which]) - lengths[which], times[kept], values[kept]
+    ids = sealing.series_ids[sealing.starts[which]].tolist()
+    return Stack(ids, off_clock[which].tolist(), [UNROLLED] * len(ids), starts, times, values)
+
+
+def _make_plain(stack: Stack) -> list[Chunk]:
+    """Not compressed: small chunks are merged before long, and compressed then."""
+    starts = stack.starts.tolist()
+    packed = pack_each(stack.times_us, starts)
+    usual_us: dict[bytes, int] = {}  # the series of a device share their times
+    for times, start, length in zip(packed, starts, stack.lengths.tolist(), strict=True):
+        if times not in usual_us:
+            usual_us[times] = usual_interval(stack.times_us[start : start + length])
+    facts = describe(stack, 0, [usual_us[times] for times in packed])
+    return [Chunk(*one) for one in zip(facts, packed, pack_each(stack.values, starts), strict=True)]
 
 
 def _piece_starts(ids: NDArray[np.uint32], times_us: NDArray[np.int64]) -> NDArray[np.intp]:
-    parts = times_us // PARTITION_US[RAW]
     if not len(ids):
-        return first_of(parts)
-    return np.flatnonzero(np.concatenate(([True], (ids[1:] != ids[:-1]) | (parts[1:] != parts[:-1]))))
+        return np.empty(0, np.intp)
+    new = np.empty(len(ids), bool)
+    new[0] = True
+    np.not_equal(ids[1:], ids[:-1], out=new[1:])
+    if int(times_us.min()) // PARTITION_US[RAW] != int(times_us.max()) // PARTITION_US[RAW]:
+        parts = times_us // PARTITION_US[RAW]
+        new[1:] |= parts[1:] != parts[:-1]
+    return np.flatnonzero(new)

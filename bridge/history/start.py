@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from bridge.core.batch import Batch
-from bridge.history.archive import Moment, look_at
+from bridge.history.archive import Moment
 from bridge.history.events import COMMAND, NOTE
 from bridge.history.query import MAX_SERIES, History
 from bridge.history.spans import MAX_TIME_US
@@ -31,14 +31,15 @@ class Before(NamedTuple):
 
 
 def read_before(store: Store, now_us: int, recent_us: int) -> Before:
-    """Everything as it was before `now_us`.
+    """Everything as it was in the end, whatever the clock says: it may not be set yet, or have been ahead.
 
     Raises:
         Damaged: the journal is not as it was written.
     """
     history = History(store)
-    moment = look_at(store, history, now_us)
+    state = history.state_at(max(now_us, history.span()[1] or 0))
     with store.reading() as snapshot:
+        moment = Moment(now_us, snapshot.catalog(), state, snapshot.availability_at(MAX_TIME_US))
         notes = snapshot.find_events(0, MAX_TIME_US, kinds=[NOTE], limit=NOTES)
         told = snapshot.find_events(0, MAX_TIME_US, kinds=[COMMAND], limit=COMMAND_EVENTS)
     commands = {event.data["id"]: event.data for event in told}  # of each the last, where the first stood

@@ -6,9 +6,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, exists, func, insert, select, update
+from sqlalchemy import Connection, and_, case, delete, exists, func, insert, select, update
 
-from bridge.history.catalog import Births, Catalog, DeviceRecord, SeriesRecord
+from bridge.history.catalog import Births, Catalog, Described, DeviceRecord, SeriesRecord
+from bridge.history.spans import MAX_TIME_US
 from bridge.history.store_schema import chunk, description, series, text
 
 _SUBJECTS_AT_ONCE = 500  # in one statement; databases limit the number of parameters
@@ -55,6 +56,38 @@ def load_catalog(connection: Connection, at_us: int | None = None) -> Catalog:
     return Catalog(devices, records, max(max(records, default=-1), -1 if newest is None else newest) + 1)
 
 
+def find_described(connection: Connection, from_us: int, to_us: int) -> list[Described]:
+    """What was described for the first time or anew in [from, to), in order of time; texts as they are now."""
+    found = connection.execute(
+        select(description)
+        .where(description.c.since_us >= from_us, description.c.since_us < to_us)
+        .order_by(description.c.since_us, description.c.is_device.desc(), description.c.subject)
+    ).all()
+    ids = sorted({int(row.subject) for row in found if not row.is_device})
+    records: dict[str, SeriesRecord] = {}
+    for at in range(0, len(ids), _SUBJECTS_AT_ONCE):
+        some = ids[at : at + _SUBJECTS_AT_ONCE]
+        texts: dict[int, list[str]] = {}
+        for series_id, word in connection.execute(
+            select(text.c.series_id, text.c.text)
+            .where(text.c.series_id.in_(some))
+            .order_by(text.c.series_id, text.c.code)
+        ):
+            texts.setdefault(series_id, []).append(word)
+        for row in connection.execute(select(series).where(series.c.series_id.in_(some))):
+            records[str(row.series_id)] = SeriesRecord(
+                row.series_id, row.device_id, row.metric, row.kind, tuple(texts.get(row.series_id, ())), {}
+            )
+    described: list[Described] = []
+    for row in found:
+        info = json.loads(row.info)
+        if row.is_device:
+            described.append(Described(row.since_us, DeviceRecord(row.subject, info)))
+        elif row.subject in records:
+            described.append(Described(row.since_us, records[row.subject]._replace(info=info)))
+    return described
+
+
 def text_series(connection: Connection) -> set[int]:
     """The series whose numbers are codes of texts."""
     return set(connection.execute(select(series.c.series_id).where(series.c.kind == "text")).scalars())
@@ -89,9 +122,9 @@ def _save_descriptions(
             latest[row.subject] = (row.since_us, row.info)
         new = []
         for subject in some:
-            info = json.dumps(infos[subject], sort_keys=True, ensure_ascii=True)
+            info = json.dumps(infos[subject])  # in its order, which is that of buttons and of fields in a form
             since_us, before = latest.get(subject, (None, ""))
-            if info == before:
+            if info == before or (before and json.loads(info) == json.loads(before)):
                 continue
             if since_us is None or now_us > since_us:
                 new.append({"subject": subject, "is_device": is_device, "since_us": now_us, "info": info})
@@ -111,24 +144,20 @@ def _save_descriptions(
 
 
 def _load_descriptions(connection: Connection, at_us: int | None) -> dict[tuple[str, bool], dict[str, Any]]:
-    chosen = select(
-        description.c.subject, description.c.is_device, func.max(description.c.since_us).label("since_us")
-    ).group_by(description.c.subject, description.c.is_device)
-    found: dict[tuple[str, bool], dict[str, Any]] = {}
-    earliest = chosen.with_only_columns(
-        description.c.subject, description.c.is_device, func.min(description.c.since_us).label("since_us")
+    since_us = description.c.since_us
+    then = since_us <= (MAX_TIME_US if at_us is None else at_us)
+    held = func.coalesce(func.max(case((then, since_us))), func.min(since_us))
+    chosen = (
+        select(description.c.subject, description.c.is_device, held.label("since_us"))
+        .group_by(description.c.subject, description.c.is_device)
+        .subquery()
     )
-    # First the earliest of each, then what held at that time, which takes its place.
-    for choice in (earliest, chosen if at_us is None else chosen.where(description.c.since_us <= at_us)):
-        one = choice.subquery()
-        query = select(description).join(
-            one,
-            and_(
-                one.c.subject == description.c.subject,
-                one.c.is_device == description.c.is_device,
-                one.c.since_us == description.c.since_us,
-            ),
-        )
-        for row in connection.execute(query):
-            found[row.subject, row.is_device] = json.loads(row.info)
-    return found
+    query = select(description.c.subject, description.c.is_device, description.c.info).join(
+        chosen,
+        and_(
+            chosen.c.subject == description.c.subject,
+            chosen.c.is_device == description.c.is_device,
+            chosen.c.since_us == description.c.since_us,
+        ),
+    )
+    return {(subject, bool(device)): json.loads(info) for subject, device, info in connection.execute(query)}

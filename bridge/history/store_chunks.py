@@ -6,18 +6,21 @@ import functools
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Select, and_, bindparam, delete, exists, func, insert, select
+from sqlalchemy import CTE, Connection, Select, and_, bindparam, case, delete, exists, func, insert, or_, select
 
-from bridge.history.chunk import FULL_READINGS, Blobs, Chunk, Facts, Found
+from bridge.history.chunk import FULL_ROWS, Blobs, Chunk, Facts, Found
 from bridge.history.codec import checksum, content_id
 from bridge.history.faults import Damaged, HistoryError
-from bridge.history.merge import Group
-from bridge.history.spans import PARTITION_US, RAW, WIDTH_US
+from bridge.history.merge import FANOUT, Group, last_closed
+from bridge.history.spans import PARTITION_US, RAW, RESOLUTIONS, WIDTH_US
 from bridge.history.store_schema import chunk, times
 
 _AT_ONCE = 500  # ids in one statement; databases limit the number of parameters
 
 _FACTS = tuple(chunk.c[name] for name in Facts._fields)
+_COLUMNS = (*Facts._fields, "is_open", "size", "times_id", "checksum", "data")
+assert tuple(chunk.c.keys())[1:] == _COLUMNS  # rows are made in this order, and the number of a chunk comes by itself
+_insert = insert(chunk).values({name: bindparam(name) for name in _COLUMNS})
 
 T = TypeVar("T")
 
@@ -36,21 +39,24 @@ def insert_chunks(connection: Connection, chunks: Sequence[Chunk]) -> None:
             insert(times),
             [{"times_id": ids[data], "checksum": checksum(data), "data": data} for data in new],
         )
-    rows: list[dict[str, Any]] = []
+    rows = []
     for one in chunks:
-        size = len(one.values)
+        facts, size = one.facts, len(one.values)
         if one.times in new:
             new.remove(one.times)
             size += len(one.times)
-        row = one.facts._asdict()
         # As it was sealed it has no rollups yet, however long it is.
-        row["is_open"] = one.facts.level == 0 or one.facts.n < FULL_READINGS
-        row["size"] = size
-        row["times_id"] = ids[one.times]
-        row["checksum"] = checksum(one.values)
-        row["data"] = one.values
-        rows.append(row)
-    connection.execute(insert(chunk), rows)
+        is_open = facts.level == 0 or facts.n < FULL_ROWS[facts.resolution]
+        rows.append((*facts, is_open, size, ids[one.times], checksum(one.values), one.values))
+    _insert_rows(connection, rows)
+
+
+def _insert_rows(connection: Connection, rows: list[tuple[Any, ...]]) -> None:
+    if connection.dialect.paramstyle == "qmark":
+        # As the driver takes them: what SQLAlchemy does for each row costs three times what the database does.
+        connection.exec_driver_sql(str(_insert.compile(dialect=connection.dialect)), rows)
+    else:
+        connection.execute(_insert, [dict(zip(_COLUMNS, row, strict=True)) for row in rows])
 
 
 def delete_chunks(connection: Connection, found: Sequence[Found]) -> None:
@@ -115,11 +121,27 @@ def find_open(connection: Connection, series_ids: Collection[int], parts: Collec
     ]
 
 
-def find_groups(connection: Connection) -> Iterator[Group]:
-    """How many chunks there are to merge."""
+def find_groups(connection: Connection, now_us: int) -> list[Group]:
+    """How many chunks there are to merge: what is certainly not worth it yet is left out.
+
+    A year leaves a small chunk or two in each of its weeks for each series, which is a million with 10,000 series.
+    """
     key = (chunk.c.series_id, chunk.c.resolution, chunk.c.reach, chunk.c.part, chunk.c.level)
-    for row in connection.execute(select(*key, func.count()).where(chunk.c.is_open.is_(True)).group_by(*key)):
-        yield Group(*row)
+    number = func.count()
+    groups = (
+        # Of the partition without level 0, which is merged by itself.
+        select(*key, number.label("chunks"), func.sum(chunk.c.n).label("rows"),
+               func.sum(case((chunk.c.level > 0, number), else_=0)).over(partition_by=key[:4]).label("later"))
+        .where(chunk.c.is_open.is_(True))
+        .group_by(*key)
+        .subquery()
+    )  # fmt: skip
+    closed = or_(*(and_(groups.c.resolution == one, groups.c.part <= last_closed(one, now_us)) for one in RESOLUTIONS))
+    full = or_(*(and_(groups.c.resolution == one, groups.c.rows >= FULL_ROWS[one]) for one in RESOLUTIONS))
+    ripe = or_(groups.c.chunks >= FANOUT, and_(groups.c.chunks > 1, full))
+    left = and_(closed, or_(groups.c.level == 0, groups.c.later > 1))
+    query = select(*(groups.c[name] for name in Group._fields)).where(or_(ripe, left))
+    return [Group(*map(int, row)) for row in connection.execute(query)]
 
 
 def find_before(
@@ -169,10 +191,14 @@ def find_last(connection: Connection, series_ids: Collection[int], at_us: int) -
 
 def list_series(connection: Connection) -> list[int]:
     """The series that have chunks, found by stepping from one to the next in the index, within the database."""
+    known = _known_series()
+    return list(connection.execute(select(known.c.series_id).where(known.c.series_id.is_not(None))).scalars())
+
+
+def _known_series() -> CTE:
     first = select(func.min(chunk.c.series_id).label("series_id")).cte("known", recursive=True)
     following = select(func.min(chunk.c.series_id)).where(chunk.c.series_id > first.c.series_id).scalar_subquery()
-    known = first.union_all(select(following).where(first.c.series_id.is_not(None)))
-    return list(connection.execute(select(known.c.series_id).where(known.c.series_id.is_not(None))).scalars())
+    return first.union_all(select(following).where(first.c.series_id.is_not(None)))
 
 
 def get_chunks(connection: Connection, chunk_ids: Iterable[int]) -> list[Found]:
@@ -183,22 +209,23 @@ def load_blobs(connection: Connection, found: Sequence[Found]) -> dict[int, Blob
     """The columns of these chunks by chunk id; `Damaged` in the place of those that are not as they were written."""
     shared: dict[int, bytes | Damaged] = {}
     for some in _pieces(sorted({one.times_id for one in found})):
-        for row in connection.execute(select(times).where(times.c.times_id.in_(some))):
-            shared[row.times_id] = _checked(row.data, row.checksum, f"times {row.times_id}")
+        query = select(times.c.times_id, times.c.checksum, times.c.data).where(times.c.times_id.in_(some))
+        for times_id, expected, data in connection.execute(query):
+            shared[times_id] = _checked(data, expected, "times", times_id)
     wanted = {one.chunk_id: one for one in found}
     loaded: dict[int, Blobs | Damaged] = {}
     for some in _pieces(sorted(wanted)):
         query = select(chunk.c.chunk_id, chunk.c.checksum, chunk.c.data).where(chunk.c.chunk_id.in_(some))
-        for row in connection.execute(query):
-            values = _checked(row.data, row.checksum, f"chunk {row.chunk_id}")
-            times_id = wanted[row.chunk_id].times_id
+        for chunk_id, expected, data in connection.execute(query):
+            values = _checked(data, expected, "chunk", chunk_id)
+            times_id = wanted[chunk_id].times_id
             time_column = shared.get(times_id) or Damaged(f"times {times_id} are missing")
             if isinstance(values, Damaged):
-                loaded[row.chunk_id] = values
+                loaded[chunk_id] = values
             elif isinstance(time_column, Damaged):
-                loaded[row.chunk_id] = time_column
+                loaded[chunk_id] = time_column
             else:
-                loaded[row.chunk_id] = Blobs(time_column, values)
+                loaded[chunk_id] = Blobs(time_column, values)
     return loaded
 
 
@@ -231,11 +258,20 @@ def find_oldest(connection: Connection, reach: int, before_us: int, limit: int) 
 
 
 def find_span(connection: Connection) -> tuple[int | None, int | None]:
-    """Of all chunks the earliest begin and the latest end; of each reach and series one step in an index."""
-    start = select(func.min(chunk.c.start_us)).where(chunk.c.series_id == bindparam("series_id"))
-    ends = select(func.max(chunk.c.end_us))
-    starts = [connection.execute(start, {"series_id": one}).scalar_one() for one in list_series(connection)]
-    return min((one for one in starts if one is not None), default=None), connection.execute(ends).scalar_one()
+    """Of all chunks the earliest begin and the latest end. Within the database, a step in an index for each series."""
+    known = _known_series()
+    first = select(func.min(chunk.c.start_us)).where(
+        chunk.c.series_id == known.c.series_id, chunk.c.resolution == bindparam("resolution")
+    )
+    last = select(func.max(chunk.c.end_us)).where(chunk.c.reach == bindparam("resolution"))
+    starts, ends = [], []
+    for one in RESOLUTIONS:
+        query = select(func.min(first.scalar_subquery()))
+        starts.append(connection.execute(query, {"resolution": one}).scalar_one())
+        ends.append(connection.execute(last, {"resolution": one}).scalar_one())
+    return min((one for one in starts if one is not None), default=None), max(
+        (one for one in ends if one is not None), default=None
+    )
 
 
 def sum_sizes(connection: Connection) -> dict[int, int]:
@@ -271,8 +307,8 @@ def _new_times(connection: Connection, ids: dict[bytes, int]) -> set[bytes]:
     return new
 
 
-def _checked(data: bytes, expected: int, what: str) -> bytes | Damaged:
-    return data if checksum(data) == expected else Damaged(what)
+def _checked(data: bytes, expected: int, table: str, number: int) -> bytes | Damaged:
+    return data if checksum(data) == expected else Damaged(f"{table} {number}")
 
 
 def _pieces(items: Sequence[T]) -> Iterator[Sequence[T]]:

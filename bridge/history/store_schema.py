@@ -81,10 +81,10 @@ chunk = Table(
 )
 # Questions about one series, and about all of them at one moment, are answered from this index alone.
 Index("history_chunk_by_time", chunk.c.series_id, chunk.c.resolution, chunk.c.start_us, chunk.c.end_us, chunk.c.reach)
-# What is to be merged.
+# What is to be merged; told from this index alone.
 Index(
     "history_chunk_open",
-    chunk.c.is_open, chunk.c.series_id, chunk.c.resolution, chunk.c.reach, chunk.c.part, chunk.c.level,
+    chunk.c.is_open, chunk.c.series_id, chunk.c.resolution, chunk.c.reach, chunk.c.part, chunk.c.level, chunk.c.n,
 )  # fmt: skip
 # What is too old, and how much there is of each kind.
 Index("history_chunk_by_age", chunk.c.reach, chunk.c.end_us, chunk.c.level, chunk.c.size)
@@ -129,5 +129,5 @@ event = Table(
     Column("device_id", Text, nullable=False),  # empty: of no device
     Column("data", Text, nullable=False),  # JSON
 )
-Index("history_event_by_time", event.c.time_us)
+Index("history_event_by_time", event.c.kind, event.c.time_us)
 Index("history_event_by_device", event.c.kind, event.c.device_id, event.c.time_us)

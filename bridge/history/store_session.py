@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select, upda
 
 from bridge.history import store_catalog, store_chunks, store_events
 from bridge.history.arrivals import decode_arrivals, split_frames
-from bridge.history.catalog import Births, Catalog
+from bridge.history.catalog import Births, Catalog, Described
 from bridge.history.chunk import Blobs, Chunk, Found
 from bridge.history.codec import checksum
 from bridge.history.events import KINDS, Event
@@ -19,6 +19,7 @@ from bridge.history.spans import RESOLUTIONS
 from bridge.history.store_schema import journal, message, meta
 
 _EPOCH, _SEALED, _LOG, _RUNS, _KEPT_FROM = "epoch", "sealed_offset", "log_offset", "runs", "kept_from_{}"
+_COMMITS_DONE = "commits"
 RUNS_KEPT = 100  # runs of the bridge that are remembered; who returns from an earlier one gets a snapshot
 
 # Built once: for statements as small as these, to build them costs more than to run them.
@@ -85,6 +86,10 @@ class Snapshot:
         """Offset of the last thing that the log of readings and messages holds."""
         return int(self._get(_LOG))
 
+    def commits(self) -> int:
+        """How many commits the log has had, of whatever they consisted."""
+        return int(self._get(_COMMITS_DONE))
+
     def runs(self) -> dict[int, int]:
         """The last runs of the bridge by number, and the offset of the log at which each began."""
         return {int(run): offset for run, offset in json.loads(self._get(_RUNS)).items()}
@@ -101,26 +106,32 @@ class Snapshot:
             return None
         found: list[tuple[int, bytes, bool]] = []
         size = 0
-        for _, data in self.read_commits(after_offset):
+        for last, data in self.read_commits(after_offset) if to_offset > after_offset else ():
             found += [(at, frame, True) for at, frame in split_frames(data) if after_offset < at <= to_offset]
             size += len(data)
             if size > max_bytes:
                 return None
+            if last >= to_offset:
+                break  # what follows is asked for by nobody, and must not count
         wanted = (message.c.log_offset > after_offset, message.c.log_offset <= to_offset)
-        found += [(at, data, False) for at, data in self.connection.execute(select(message).where(*wanted))]
-        return sorted(found) if len(found) == to_offset - after_offset else None
+        for at, data in self.connection.execute(select(message).where(*wanted)):
+            found.append((at, data, False))
+            size += len(data)
+        return sorted(found) if size <= max_bytes and len(found) == to_offset - after_offset else None
 
-    def count_journal(self) -> int:
-        """Readings that are not sealed yet."""
-        return int(self.connection.execute(select(func.coalesce(func.sum(journal.c.readings), 0))).scalar_one())
+    def count_journal(self, after_offset: int | None = None) -> int:
+        """Readings that are not sealed yet; or those of the commits after an offset."""
+        after = self.sealed_offset() if after_offset is None else after_offset
+        query = select(func.coalesce(func.sum(journal.c.readings), 0)).where(journal.c.last_offset > after)
+        return int(self.connection.execute(query).scalar_one())
 
     # ----- chunks -----------------------------------------------------------------------------------------
 
     def find_chunks(self, series_ids: Collection[int], resolution: int, from_us: int, to_us: int) -> list[Found]:
         return store_chunks.find_chunks(self.connection, series_ids, resolution, from_us, to_us)
 
-    def find_groups(self) -> Iterator[Group]:
-        return store_chunks.find_groups(self.connection)
+    def find_groups(self, now_us: int) -> list[Group]:
+        return store_chunks.find_groups(self.connection, now_us)
 
     def find_open(self, series_ids: Collection[int], parts: Collection[int]) -> list[Found]:
         return store_chunks.find_open(self.connection, series_ids, parts)
@@ -159,6 +170,10 @@ class Snapshot:
 
     def catalog(self, at_us: int | None = None) -> Catalog:
         return store_catalog.load_catalog(self.connection, at_us)
+
+    def find_described(self, from_us: int, to_us: int) -> list[Described]:
+        """What was described for the first time or anew in [from, to), in order of time."""
+        return store_catalog.find_described(self.connection, from_us, to_us)
 
     def text_series(self) -> set[int]:
         return store_catalog.text_series(self.connection)
@@ -204,7 +219,7 @@ class Writer(Snapshot):
 
     def begin(self, epoch: str) -> None:
         """A new, empty history."""
-        values = {_EPOCH: epoch, _SEALED: "0", _LOG: "0", _RUNS: "{}"}
+        values = {_EPOCH: epoch, _SEALED: "0", _LOG: "0", _COMMITS_DONE: "0", _RUNS: "{}"}
         self.connection.execute(insert(meta), [{"key": key, "value": value} for key, value in values.items()])
 
     def begin_run(self) -> tuple[int, int]:
@@ -227,6 +242,9 @@ class Writer(Snapshot):
 
     def set_log_offset(self, offset: int) -> None:
         self._set(_LOG, str(offset))
+
+    def set_commits(self, commits: int) -> None:
+        self._set(_COMMITS_DONE, str(commits))
 
     def append_messages(self, messages: Sequence[tuple[int, bytes]]) -> None:
         """Messages of the log that are no frames, with their offsets."""
@@ -278,8 +296,8 @@ class Writer(Snapshot):
     def delete_chunks(self, found: Sequence[Found]) -> None:
         store_chunks.delete_chunks(self.connection, found)
 
-    def trim_journal(self, from_offset: int, to_offset: int) -> None:
-        """The journal from one offset, up to which it was sealed, to another is in chunks now.
+    def mark_sealed(self, from_offset: int, to_offset: int) -> None:
+        """The journal from one offset, up to which it was sealed, to another is in chunks now, and counts no more.
 
         Raises:
             HistoryError: somebody else sealed meanwhile; the transaction must be given up.
@@ -289,6 +307,9 @@ class Writer(Snapshot):
         ).rowcount
         if not changed:
             raise HistoryError("somebody else sealed the journal: two programs keep this history")
+
+    def drop_journal(self, to_offset: int) -> None:
+        """Remove what was marked as sealed: by itself, and in parts, because much of it takes a while."""
         self.connection.execute(delete(journal).where(journal.c.last_offset <= to_offset))
         self.connection.execute(delete(message).where(message.c.log_offset <= to_offset))
 

@@ -5,7 +5,7 @@ docs/protocol.md is the contract; a test holds the two together.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -15,6 +15,7 @@ SUBPROTOCOL_BINARY = "fleetwire.v1"
 SUBPROTOCOL_JSON = "fleetwire.v1.json"
 
 FLEET, LOG, DEVICE, STATS = "fleet", "log", "device/", "stats"  # channels; DEVICE is a prefix
+REPLAY = "replay"  # asked for by this name; each is then called replay/<n>
 
 CLOSE_SHUTTING_DOWN = 4001
 CLOSE_SLOW = 4008
@@ -24,6 +25,8 @@ CLOSE_BAD_TOKEN = 4500
 CLOSE_AUTH_TIMEOUT = 4502
 
 MAX_NOTE_LENGTH = 500  # a note is a line, not a document
+MIN_SPEED, MAX_SPEED = 0.25, 1_000.0  # of a replay: slow enough to watch one second, and a day in a minute and a half
+MAX_AT_MS = 4_102_444_800_000  # the year 2100: who asks for a later moment has mixed up its units
 
 ERROR_CODES = frozenset(
     {
@@ -43,6 +46,8 @@ ERROR_CODES = frozenset(
         "id_reused",
         "too_many_subscriptions",
         "not_found",
+        "no_history",
+        "not_available",
         "rate_limited",
         "internal",
     }
@@ -50,6 +55,8 @@ ERROR_CODES = frozenset(
 
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=64)] | int
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=1_024)]
+AtMs = Annotated[float, msgspec.Meta(ge=0, le=MAX_AT_MS)]
+Speed = Annotated[float, msgspec.Meta(ge=MIN_SPEED, le=MAX_SPEED)]
 
 
 class Auth(msgspec.Struct):
@@ -63,6 +70,19 @@ class Subscribe(msgspec.Struct):
     offset: Annotated[int, msgspec.Meta(ge=0)] | None = None
     devices: list[Text] | None = None
     series: list[int] | None = None
+    at_ms: AtMs | None = None  # this and the rest: of a replay
+    speed: Speed | None = None
+    paused: bool | None = None
+
+
+class Replay(msgspec.Struct):
+    """A change to a replay under way. `id`: of its subscription."""
+
+    id: Id
+    at_ms: AtMs | None = None
+    speed: Speed | None = None
+    paused: bool | None = None
+    step: Literal[1, -1] | None = None
 
 
 class Unsubscribe(msgspec.Struct):
@@ -90,12 +110,13 @@ class Pong(msgspec.Struct):
     """The answer to our own `ping`."""
 
 
-ClientMessage = Auth | Subscribe | Unsubscribe | RunCommand | WriteNote | Ping | Pong
+ClientMessage = Auth | Subscribe | Unsubscribe | Replay | RunCommand | WriteNote | Ping | Pong
 
 TYPES: dict[str, type[ClientMessage]] = {
     "auth": Auth,
     "subscribe": Subscribe,
     "unsubscribe": Unsubscribe,
+    "replay": Replay,
     "command": RunCommand,
     "note": WriteNote,
     "ping": Ping,

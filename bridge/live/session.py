@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from bridge.errors import ProtocolError
 from bridge.live.channel import Channel
 from bridge.live.messages import (
+    REPLAY,
     Auth,
     Packet,
     Ping,
     Pong,
+    Replay,
     RunCommand,
     Subscribe,
     Unsubscribe,
@@ -28,8 +30,8 @@ log = logging.getLogger(__name__)
 
 # What each role may say. Deny by default: a message type that is missing here is refused to everyone.
 ALLOWED: dict[str, frozenset[type]] = {
-    "viewer": frozenset({Subscribe, Unsubscribe, Ping, Pong}),
-    "operator": frozenset({Subscribe, Unsubscribe, Ping, Pong, RunCommand, WriteNote}),
+    "viewer": frozenset({Subscribe, Unsubscribe, Replay, Ping, Pong}),
+    "operator": frozenset({Subscribe, Unsubscribe, Replay, Ping, Pong, RunCommand, WriteNote}),
 }
 
 
@@ -38,9 +40,35 @@ ALLOWED: dict[str, frozenset[type]] = {
 MESSAGES_PER_S = 50
 MESSAGES_AT_ONCE = 200
 
+# A page shows one moment at a time, and asks for the next before it has let go of the one before.
+MAX_REPLAYS = 2
+
+
+class ReplayControl(Protocol):
+    """A replay that was begun for one session, and goes on by itself."""
+
+    def change(self, request: Replay) -> None:
+        """Somewhere else, faster, on or not."""
+        ...
+
+    def close(self) -> None:
+        """No message comes after this."""
+        ...
+
+
+class OpensReplays(Protocol):
+    """Where replays come from. Raises `ProtocolError` when there are too many."""
+
+    def open(self, session: Session, request: Subscribe) -> ReplayControl: ...
+
 
 class Operations(Protocol):
     """What a session may ask of the bridge. Raises `ProtocolError` when it is refused."""
+
+    @property
+    def replays(self) -> OpensReplays | None:
+        """None: there is no history to replay."""
+        ...
 
     def run_command(
         self, device_id: str, command_id: str, name: str, args: dict[str, Any], *, ttl_ms: int | None, sent_by: str
@@ -93,6 +121,7 @@ class Session:
         self._hub = hub
         self._operations = operations
         self._channels: dict[str | int, Channel] = {}
+        self._replays: dict[str | int, ReplayControl] = {}
         self._allowance = float(MESSAGES_AT_ONCE)
         self._counted_us = 0
 
@@ -114,6 +143,11 @@ class Session:
             log.exception("session %s: a message could not be handled", self.session_id)
             return [error_packet("internal", "something went wrong on our side; it is in the log", ref)]
 
+    @property
+    def epoch(self) -> str:
+        """Of the live plane that it belongs to."""
+        return self._hub.epoch
+
     def subscription(self, channel: Channel) -> str | int:
         """The id under which it follows the channel.
 
@@ -134,7 +168,10 @@ class Session:
         return True
 
     def close(self, now_us: int) -> None:
-        """Leave all channels."""
+        """Leave all channels, and end all replays."""
+        for replay in self._replays.values():
+            replay.close()
+        self._replays.clear()
         for channel in self._channels.values():
             self._hub.leave(channel, self, now_us)
         self._channels.clear()
@@ -154,11 +191,12 @@ class Session:
             case Subscribe():
                 return self._subscribe(message, now_us)
             case Unsubscribe():
-                channel = self._channels.pop(message.id, None)
-                if channel is None:
-                    raise ProtocolError("unknown_channel", f"nothing was subscribed with id {message.id!r}")
-                if channel not in self._channels.values():
-                    self._hub.leave(channel, self, now_us)
+                self._unsubscribe(message, now_us)
+                return []
+            case Replay():
+                if message.step is not None and (message.at_ms is not None or message.paused is False):
+                    raise ProtocolError("invalid_message", "a step goes from where the replay is, and pauses it")
+                self._replay(message.id).change(message)
                 return []
             case RunCommand():
                 record, is_new = self._operations.run_command(
@@ -177,10 +215,15 @@ class Session:
                 raise ProtocolError("invalid_message", "this connection is authenticated already")
 
     def _subscribe(self, message: Subscribe, now_us: int) -> list[Packet]:
-        if message.id in self._channels:
+        if message.id in self._channels or message.id in self._replays:
             raise ProtocolError("id_reused", f"the id {message.id!r} is in use by another subscription")
-        if len(self._channels) >= self._hub.max_subscriptions:
+        if len(self._channels) + len(self._replays) >= self._hub.max_subscriptions:
             raise ProtocolError("too_many_subscriptions", f"at most {self._hub.max_subscriptions} at once")
+        if message.channel == REPLAY:
+            self._open_replay(message)
+            return []
+        if not (message.at_ms is message.speed is message.paused is None):
+            raise ProtocolError("invalid_message", f"only the channel {REPLAY!r} has at_ms, speed and paused")
         channel = self._hub.channel(message, now_us)
         if channel in self._channels.values():
             raise ProtocolError("id_reused", f"this connection follows {message.channel!r} already")
@@ -189,3 +232,31 @@ class Session:
         self._channels[message.id] = channel
         self._hub.follow(channel, self)
         return packets
+
+    def _open_replay(self, message: Subscribe) -> None:
+        if message.at_ms is None:
+            raise ProtocolError("invalid_message", "a replay begins somewhere: at_ms")
+        if message.series is not None:
+            raise ProtocolError("invalid_message", "a replay can be narrowed to devices, not to series")
+        if self._operations.replays is None:
+            raise ProtocolError("no_history", "this server keeps no history")
+        if len(self._replays) >= MAX_REPLAYS:
+            raise ProtocolError("too_many_subscriptions", f"at most {MAX_REPLAYS} replays at once")
+        self._replays[message.id] = self._operations.replays.open(self, message)
+
+    def _replay(self, id_: str | int) -> ReplayControl:
+        replay = self._replays.get(id_)
+        if replay is None:
+            raise ProtocolError("unknown_channel", f"no replay was begun with id {id_!r}")
+        return replay
+
+    def _unsubscribe(self, message: Unsubscribe, now_us: int) -> None:
+        replay = self._replays.pop(message.id, None)
+        if replay is not None:
+            replay.close()
+            return
+        channel = self._channels.pop(message.id, None)
+        if channel is None:
+            raise ProtocolError("unknown_channel", f"nothing was subscribed with id {message.id!r}")
+        if channel not in self._channels.values():
+            self._hub.leave(channel, self, now_us)

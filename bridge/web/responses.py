@@ -16,10 +16,12 @@ STATUS_OF_CODE = {
     "unknown_device": 404,
     "unknown_command": 404,
     "not_found": 404,
+    "no_history": 404,
     "id_reused": 409,
     "device_offline": 409,
     "busy": 429,
     "rate_limited": 429,
+    "not_available": 501,
     "broker_unavailable": 503,
     "internal": 500,
 }

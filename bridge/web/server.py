@@ -14,6 +14,7 @@ from aiohttp import web
 from bridge import __version__
 from bridge.core.counters import Counters
 from bridge.errors import ConfigError
+from bridge.history.archive import Archive
 from bridge.live.hub import Hub
 from bridge.live.messages import MAX_NOTE_LENGTH
 from bridge.live.session import Operations as SessionOperations
@@ -26,6 +27,8 @@ from bridge.web.api import Api
 from bridge.web.counters import MetricsPage
 from bridge.web.deadlines import Deadlines, connection_places
 from bridge.web.guard import Guard, Handler
+from bridge.web.history_api import HistoryApi
+from bridge.web.report import ReportApi
 from bridge.web.responses import error_response
 from bridge.web.socket import Connection
 from bridge.web.static import Assets
@@ -44,6 +47,8 @@ LINGERING_S = 2.0  # for the rest of a body that we refused unread, so that the 
 
 class Operations(SessionOperations, Protocol):
     """What the web layer may ask of the bridge. Handed in by `app`."""
+
+    archive: Archive | None  # None: there is no history
 
     def welcome(self) -> dict[str, Any]: ...
     def devices(self) -> list[dict[str, Any]]: ...
@@ -180,6 +185,7 @@ class Server:
     def routes(self) -> list[tuple[str, str, str, Handler]]:
         """Every route with the role it needs. A test walks this table: what is not here is not served."""
         api = Api(self)
+        past = HistoryApi(self)
         return [
             ("GET", "/", "public", self._index),
             ("GET", "/static/{name:.+}", "public", self._static),
@@ -195,6 +201,12 @@ class Server:
             ("GET", "/api/v1/commands", "viewer", api.commands),
             ("GET", "/api/v1/commands/{command_id}", "viewer", api.command),
             ("POST", "/api/v1/devices/{device_id}/commands", "operator", api.run_command),
+            ("GET", "/api/v1/history", "viewer", past.history),
+            ("GET", "/api/v1/statistics", "viewer", past.statistics),
+            ("GET", "/api/v1/fleet", "viewer", past.fleet),
+            ("GET", "/api/v1/events", "viewer", past.events),
+            ("GET", "/api/v1/span", "viewer", past.span),
+            ("GET", "/api/v1/report", "viewer", ReportApi(self, past).report),
         ]
 
     # ----- handlers ---------------------------------------------------------------------------------------

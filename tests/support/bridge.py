@@ -24,11 +24,18 @@ class Bridge:
     """One bridge process. Start it, talk to `url`, stop or kill it; `log` is its standard error."""
 
     def __init__(
-        self, data_dir: Path, *args: str, mqtt_url: str | None = None, env: dict[str, str] | None = None
+        self,
+        data_dir: Path,
+        *args: str,
+        mqtt_url: str | None = None,
+        env: dict[str, str] | None = None,
+        module: str = "bridge",
     ) -> None:
+        """`module`: what to run; a test may have one that runs the bridge with something added to it."""
         self._args = ["--data-dir", str(data_dir), *args]
         if mqtt_url is not None:
             self._args += ["--mqtt-url", mqtt_url]
+        self._module = module
         self._log_path = data_dir / "bridge.log"
         self._env = {**os.environ, **(env or {})}
         self._process: asyncio.subprocess.Process | None = None
@@ -44,7 +51,7 @@ class Bridge:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                "bridge",
+                self._module,
                 "serve",
                 *args,
                 stdout=asyncio.subprocess.PIPE,
@@ -77,6 +84,15 @@ class Bridge:
         await self._process.stdout.read()
         await asyncio.sleep(0)
         return code
+
+    async def ends_by_itself(self, timeout_s: float) -> bool:
+        """Whether the process ended within this time."""
+        assert self._process is not None
+        try:
+            await asyncio.wait_for(self._process.wait(), timeout_s)
+        except TimeoutError:
+            return False
+        return True
 
     async def kill(self) -> None:
         await self.stop(signal.SIGKILL)

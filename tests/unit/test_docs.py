@@ -13,7 +13,7 @@ from bridge.core.commands import State
 from bridge.core.counters import Counters
 from bridge.core.model import Availability, Kind, Quality
 from bridge.live import messages
-from bridge.live.messages import DEVICE, FLEET, LOG, STATS
+from bridge.live.messages import DEVICE, FLEET, LOG, REPLAY, STATS
 from bridge.settings import Section, Settings
 from bridge.web.responses import STATUS_OF_CODE
 from bridge.web.server import Server
@@ -124,7 +124,9 @@ def test_words_of_the_model(words: type) -> None:
 
 
 def test_channels_and_subprotocols() -> None:
-    assert {row[0].strip("`") for row in rows(section("Channels"))[1:]} == {FLEET, f"{DEVICE}<device_id>", LOG, STATS}
+    assert {row[0].strip("`") for row in rows(section("Channels"))[1:]} == {
+        FLEET, f"{DEVICE}<device_id>", LOG, STATS, REPLAY
+    }  # fmt: skip
     assert f"`{messages.SUBPROTOCOL_BINARY}`" in PROTOCOL
     assert f"`{messages.SUBPROTOCOL_JSON}`" in PROTOCOL
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bridge.core.batch import make_batch
 from bridge.core.frame import decode_frame, encode_frame
-from bridge.history.arrivals import EMPTY, Arrivals, decode_arrivals, split_frames
+from bridge.history.arrivals import decode_arrivals, sort_by_series, split_frames
 from bridge.history.faults import Damaged
 
 rows = st.tuples(st.integers(0, 2**32 - 1), st.integers(-(2**40), 2**31), st.floats(width=64))
@@ -35,7 +35,6 @@ def test_all_frames_of_all_blobs_are_read_as_the_core_reads_one(commits: list[li
     assert arrivals.times_us.tolist() == [t for one in singly for t in one.times_us.tolist()]
     assert arrivals.values.tobytes() == b"".join(one.values.tobytes() for one in singly)
     assert arrivals.received_us.tolist() == [one.server_time_us for one in singly for _ in one.values]
-    assert arrivals.offsets.tolist() == [one.offset for one in singly for _ in one.values]
 
 
 @settings(max_examples=40, deadline=None)
@@ -54,12 +53,13 @@ def test_a_blob_that_was_cut_is_damage() -> None:
             list(split_frames(frame[:length]))
 
 
-def test_arrivals_can_be_joined_and_selected() -> None:
-    frame = encode_frame(make_batch([1, 2], [5, 6], [1.0, 2.0], 7), offset=3, channel_no=1)
-    one = decode_arrivals([frame])
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from([0, 65_536, 65_537, 2**32 - 1]), st.integers(-3, 3)), max_size=40))
+def test_the_order_is_by_series_then_time_then_arrival(some: list[tuple[int, int]]) -> None:
+    ids, times = np.array([r[0] for r in some], np.uint32), np.array([r[1] for r in some], np.int64)
 
-    both = Arrivals.join([one, EMPTY, one])
+    order, sorted_ids, sorted_times = sort_by_series(ids, times)
 
-    assert both.series_ids.tolist() == [1, 2, 1, 2]
-    assert both.series_ids.dtype == np.uint32
-    assert both.select(both.series_ids == 2).times_us.tolist() == [6, 6]
+    expected = sorted(range(len(some)), key=lambda at: some[at])
+    assert order.tolist() == expected
+    assert list(zip(sorted_ids.tolist(), sorted_times.tolist(), strict=True)) == sorted(some)

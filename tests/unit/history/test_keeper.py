@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from sqlalchemy import func, select
+import pytest
+from sqlalchemy import event, func, select
 
-from bridge.history.chunk import Found
+from bridge.history import keeper
+from bridge.history.chunk import FULL_ROWS, Found
 from bridge.history.keeper import SEAL_READINGS
 from bridge.history.merge import FANOUT
 from bridge.history.spans import DAY_US, MINUTE, PARTITION_US, RAW, US_PER_S
@@ -62,6 +64,42 @@ def test_columns_of_times_go_with_the_last_chunk_that_needs_them() -> None:
         assert one.store.find_damage(everything=True) == []
 
 
+def test_two_that_are_long_enough_are_merged_at_once_and_what_is_full_is_never_small() -> None:
+    half = FULL_ROWS[RAW] // 2
+    with scene() as one:
+        for number in range(2):
+            assert len(chunks(one)) == number
+            one.append([(0, START_US + (number * half + n) * S, 1.0) for n in range(half)])
+            one.seal()
+            one.merge(START_US)
+        assert [(found.facts.n, found.facts.level) for found in chunks(one)] == [(2 * half, 1)]
+
+        one.append([(0, START_US + (2 * half + n) * S, 1.0) for n in range(2 * half)])
+        one.seal()  # full at once: compressed and rolled up without another step
+
+        assert [(found.facts.n, found.facts.level, found.facts.reach) for found in chunks(one)] == [
+            (2 * half, 1, RAW), (2 * half, 1, RAW),
+        ]  # fmt: skip
+        minutes = sum(found.facts.n_values for found in chunks(one, MINUTE))
+        assert minutes == 4 * half
+        assert one.everything() == flat(one.model())
+
+
+def test_the_journal_is_dropped_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeper, "DROP_COMMITS", 2)
+    with scene() as one:
+        for number in range(5):
+            one.append(minutes(number))
+        steps: list[str] = []
+        event.listen(one.store._engine, "before_cursor_execute", lambda *args: steps.append(args[2]))
+
+        one.seal()
+
+        assert sum("DELETE FROM history_journal" in statement for statement in steps) == 3
+        with one.store.reading() as snapshot:
+            assert snapshot.read_frames(0, 100) == []
+
+
 def test_twelve_small_chunks_become_one_with_rollups_and_eleven_do_not() -> None:
     with scene() as one:
         for number in range(FANOUT - 1):
@@ -107,12 +145,14 @@ def test_sealing_goes_on_in_rounds_until_nothing_is_left() -> None:
         for part in range(3):
             block = np.arange(count) + part * count
             one.append([(0, START_US + int(n) * 1000, 1.0) for n in block])
+            assert one.keeper.is_full() == (part >= 1)
 
         first, second = one.keeper.seal(), one.keeper.seal()
 
         assert first is not None
         assert second is not None
         assert (first.readings, second.readings) == (2 * count, count)
+        assert not one.keeper.is_full()
         assert one.keeper.seal() is None
 
 

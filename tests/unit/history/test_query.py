@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from bridge.history.catalog import Births, DeviceRecord, SeriesRecord
 from bridge.history.faults import HistoryError
 from bridge.history.query import MAX_SERIES, Answer
-from bridge.history.rollup import roll
+from bridge.history.retention import Limit, Limits
+from bridge.history.rollup import as_points, roll
 from bridge.history.spans import DAY_US, HOUR, HOUR_US, MINUTE, MINUTE_US, RAW, US_PER_S
 from tests.unit.history.scene import START_US, Reading, Scene, flat, naive_reduction, scene
 
 S = US_PER_S
+NO_LIMIT = Limit(10_000 * DAY_US, 2**60)
 
 
 def value_at(series_id: int, time_us: int) -> float:
@@ -237,6 +239,49 @@ def test_texts_are_answered_by_their_changes_and_never_by_the_largest_code() -> 
         assert [((t - START_US) // S, v) for t, v in known(answer)] == [
             (0, 0.0), (2000, 1.0), (2500, 2.0), (2501, 1.0), (6500, 1.0),
         ]  # fmt: skip
+
+
+@pytest.mark.parametrize("again", [2.0, 7.0])
+def test_what_arrives_again_is_not_counted_twice_beside_a_rollup(again: float) -> None:
+    with scene() as one:
+        one.append([(0, START_US + n * S, 2.0) for n in range(120)])
+        one.seal()
+        one.merge()
+        one.append([(0, START_US, again), (0, START_US + 120 * S, 2.0)])
+
+        buckets = one.history.buckets(0, START_US, START_US + 180 * S, MINUTE_US)
+        [answer] = one.history.query([0], START_US, START_US + 4 * HOUR_US, 100)
+
+        assert buckets.counts.tolist() == [60, 60, 1]
+        assert buckets.maxs.tolist() == [2.0] * 3
+        assert set(answer.values) == {2.0}
+
+
+@pytest.mark.parametrize("kept", ["minutes", "hours"])
+def test_where_only_rollups_are_left_a_moment_shows_the_newest_reading_that_they_name(kept: str) -> None:
+    with scene() as one:
+        one.append(hours(5))
+        one.append(hours(5, series_id=1, step_us=20 * S))
+        one.seal()
+        one.merge()
+        gone = Limit(0, 0) if kept == "hours" else NO_LIMIT
+        now_us = START_US + 60 * DAY_US
+        one.keeper.forget(Limits(Limit(0, 0), gone, NO_LIMIT), now_us)
+        width_us = MINUTE_US if kept == "minutes" else HOUR_US
+        named = {}
+        for series_id, values in one.model().items():
+            times = as_points(roll(np.array(list(values), np.int64), np.array(list(values.values())), width_us))[0]
+            named[series_id] = times.tolist()
+        for second in (0, 1, 59, 60, 61, 1799, 1800, 3599, 3600, 3601, 7250, 5 * 3600 - 1, 10**6):
+            at_us = START_US + second * S
+            expected = {one: max(t for t in times if t <= at_us) for one, times in named.items() if times[0] <= at_us}
+
+            state = one.history.state_at(at_us)
+
+            assert dict(zip(state.series_ids.tolist(), state.times_us.tolist(), strict=True)) == expected
+            model = one.model()
+            for series_id, time_us, value in zip(*(column.tolist() for column in state[:3]), strict=True):
+                assert model[series_id][time_us] == value
 
 
 def test_late_data_is_counted_where_it_was_looked_at() -> None:

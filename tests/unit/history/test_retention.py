@@ -22,7 +22,7 @@ def write_days(one: Scene) -> None:
         begin = START_US + day * DAY_US
         for part in range(4):  # a quarter of an hour every six hours
             times = [begin + (part * 21_600 + n) * S for n in range(0, 900, 3)]
-            one.append([(0, t, math.sin(t / 1e10)) for t in times])
+            one.append([(0, t, math.sin(t / 1e5)) for t in times])
         one.append([(1, begin + n * 10 * MINUTE_US, float(n)) for n in range(144)])
         one.seal()
     one.merge()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bridge.history.arrivals import Arrivals
 from bridge.history.chunk import UNROLLED, read_chunk
-from bridge.history.seal import MAX_CONFLICTS, OFF_CLOCK_US, Conflict, find_known, make_chunks, sort_arrivals
+from bridge.history.seal import MAX_CONFLICTS, OFF_CLOCK_US, Conflict, find_known, seal_chunks, sort_arrivals
 from bridge.history.spans import MAX_TIME_US, PARTITION_US, RAW
 
 NOW_US = 1_767_225_600_000_000
@@ -28,7 +28,6 @@ def arrivals(some: list[tuple[int, int, float]], received_us: int = NOW_US) -> A
         np.array([r[1] for r in some], np.int64),
         np.array([r[2] for r in some], float),
         np.full(len(some), received_us, np.int64),
-        np.arange(len(some), dtype=np.int64),
     )
 
 
@@ -64,7 +63,7 @@ def test_the_chunks_hold_the_readings_and_the_facts_are_those_of_the_readings(
 ) -> None:
     sealing = sort_arrivals(arrivals(some))
 
-    chunks = make_chunks(sealing)
+    chunks = seal_chunks(sealing, ())
 
     rebuilt = []
     for chunk in chunks:
@@ -98,7 +97,7 @@ def test_readings_far_from_their_receipt_are_kept_in_their_place_and_flagged() -
     sealing = sort_arrivals(arrivals(some))
 
     assert sealing.times_us.tolist() == [r[1] for r in some]
-    assert sum(chunk.facts.off_clock for chunk in make_chunks(sealing)) == 2
+    assert sum(chunk.facts.off_clock for chunk in seal_chunks(sealing, ())) == 2
 
 
 def test_a_time_beyond_all_sense_is_replaced_by_that_of_the_receipt_and_flagged() -> None:
@@ -116,10 +115,10 @@ def test_known_readings_are_found_by_their_time() -> None:
 
 
 def test_the_series_of_a_device_get_the_same_bytes_of_times() -> None:
-    chunks = make_chunks(sort_arrivals(arrivals([(s, NOW_US + t, 1.0) for t in range(5) for s in range(3)])))
+    chunks = seal_chunks(sort_arrivals(arrivals([(s, NOW_US + t, 1.0) for t in range(5) for s in range(3)])), ())
 
     assert len({chunk.times for chunk in chunks}) == 1
 
 
 def test_nothing_makes_no_chunks() -> None:
-    assert make_chunks(sort_arrivals(arrivals([]))) == []
+    assert seal_chunks(sort_arrivals(arrivals([])), ()) == []

@@ -13,7 +13,7 @@ from bridge.core.recent import RecentLog
 from bridge.errors import ProtocolError
 from bridge.live.hub import Hub, LiveLimits
 from bridge.live.messages import Packet
-from bridge.live.session import Session
+from bridge.live.session import OpensReplays, Session
 
 NOW_US = 1_767_225_600_000_000
 S = 1_000_000
@@ -25,6 +25,7 @@ class RecordingOperations:
     def __init__(self) -> None:
         self.commands: list[tuple[str, str, str, dict[str, Any], int | None, str]] = []
         self.is_new = True
+        self.replays: OpensReplays | None = None
         self.refuse_with: Exception | None = None
 
     def run_command(

@@ -20,6 +20,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "auth": {"type": "auth", "token": "t"},
     "subscribe": {"type": "subscribe", "id": "1", "channel": "fleet"},
     "unsubscribe": {"type": "unsubscribe", "id": "1"},
+    "replay": {"type": "replay", "id": "1", "speed": 10},
     "command": COMMAND,
     "note": {"type": "note", "text": "hello"},
     "ping": {"type": "ping"},
@@ -59,8 +60,8 @@ def test_every_message_type_is_in_the_examples_and_a_role_decides_on_each() -> N
 @pytest.mark.parametrize(
     ("role", "may"),
     [
-        ("viewer", {"subscribe", "unsubscribe", "ping", "pong"}),
-        ("operator", {"subscribe", "unsubscribe", "ping", "pong", "command", "note"}),
+        ("viewer", {"subscribe", "unsubscribe", "replay", "ping", "pong"}),
+        ("operator", {"subscribe", "unsubscribe", "replay", "ping", "pong", "command", "note"}),
         ("nobody", set()),
     ],
 )

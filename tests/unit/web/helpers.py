@@ -16,7 +16,9 @@ import aiohttp
 from bridge.core.counters import Counters
 from bridge.core.fleet import Fleet, FleetLimits
 from bridge.core.recent import RecentLog
+from bridge.history.archive import Archive
 from bridge.live.hub import Hub, LiveLimits
+from bridge.live.session import OpensReplays
 from bridge.settings import WebSettings
 from bridge.web.access import Access
 from bridge.web.server import Server
@@ -37,6 +39,8 @@ class RecordingOperations:
         self.trouble: list[str] = []
         self.unready: list[str] = []
         self.state = "accepted"
+        self.replays: OpensReplays | None = None
+        self.archive: Archive | None = None
 
     def _note(self, question: str, about: Any = None) -> None:
         self.asked.append((question, about))

@@ -17,6 +17,8 @@ from tests.unit.web.helpers import BEARER, TOKEN, Site, running
 
 COMMANDS = "/api/v1/devices/d/commands"
 COMMAND = {"name": "set"}
+PAST = {"/api/v1/history", "/api/v1/statistics", "/api/v1/fleet", "/api/v1/events", "/api/v1/span", "/api/v1/report"}
+"""Answered with 404 here: the server of these tests has no history."""
 
 
 def example(path: str) -> str:
@@ -93,6 +95,7 @@ async def test_every_route_that_is_not_public_refuses_who_has_no_token(site: Sit
     for method, path, role, _ in site.server.routes():
         if role == "public":
             continue
+        site.now_us += FAILURE_WINDOW_US  # there are more routes than wrong tokens that an address has in that time
         async with site.http.request(method, site.url + example(path), headers=sent, json=COMMAND) as response:
             assert await error(response) == "unauthorized"
             assert response.status == 401
@@ -109,7 +112,7 @@ async def test_every_route_lets_in_who_has_the_token(site: Site) -> None:
             continue
         body = {"json": COMMAND} if method == "POST" else {}
         async with site.http.request(method, site.url + example(path), headers=BEARER, **body) as response:
-            assert response.status < 300, path
+            assert response.status == 404 if path in PAST else response.status < 300, path
             check_headers(response)
 
 

@@ -3,6 +3,8 @@
 /**
  * @typedef {object} Channel
  * @property {string} name
+ * @property {string} told what the server calls it: "replay" becomes "replay/7"
+ * @property {import("./replay.js").Replay|null} past whose moments it shows; null: it is of now
  * @property {string} id of the subscription; null while there is no connection
  * @property {string|null} epoch
  * @property {number|null} offset the last message we have
@@ -26,12 +28,24 @@ export class Channels {
   /**
    * Begin to follow a channel.
    * @param {string} name
+   * @param {import("./replay.js").Replay|null} [past]
    * @returns {Channel}
    */
-  add(name) {
-    const channel = { name, id: null, epoch: null, offset: null, number: null, waiting: true, lagTo: null, came: null };
+  add(name, past = null) {
+    const channel = { name, told: name, past, id: null, epoch: null, offset: null, number: null, waiting: true, lagTo: null, came: null };
     this.byName.set(name, channel);
     return channel;
+  }
+
+  /**
+   * Whose message it is.
+   * @param {string} told the channel as the server calls it
+   * @returns {Channel|undefined}
+   */
+  of(told) {
+    const channel = this.byName.get(told);
+    if (channel?.told === told) return channel;
+    return [...this.byName.values()].find((one) => one.told === told);
   }
 
   /** @param {string} name */
@@ -52,6 +66,8 @@ export class Channels {
     if (channel.number !== null) this.byNumber.delete(channel.number);
     channel.number = null;
     const message = { type: "subscribe", id: channel.id, channel: channel.name };
+    // A moment has no offsets to resume from: the moment itself is told.
+    if (channel.past) return Object.assign(message, channel.past.request());
     if (channel.epoch !== null && channel.offset !== null) {
       message.epoch = channel.epoch;
       message.offset = channel.offset;
@@ -77,8 +93,9 @@ export class Channels {
    * @returns {Channel|null} null when it answers a subscription that we have given up
    */
   snapshot(message) {
-    const channel = this.byName.get(message.channel);
-    if (!channel || channel.id !== message.id) return null;
+    const channel = [...this.byName.values()].find((one) => one.id === message.id);
+    if (!channel || (!channel.past && channel.name !== message.channel)) return null;
+    channel.told = message.channel;
     if (!channel.waiting) channel.came = "overrun";
     else channel.came = channel.offset === null ? "first" : message.recovered ? "resumed" : "restarted";
     if (channel.number !== null) this.byNumber.delete(channel.number);

@@ -1,9 +1,11 @@
 // Line charts. The only module that knows Plotly, which is loaded when the first chart opens: it is 4.8 MB.
 
-import { plotlyText } from "./text.js";
-import { token } from "./theme.js";
+import { makeLayout, makeTrace, margins } from "./chart_layout.js";
+import { wallTime } from "./wall_time.js";
 
 const SOURCE = "/static/vendor/plotly.min.js";
+const LEAST_PX = 40; // narrower is not on the screen yet
+const HEIGHT_PX = 220; // where the style sheet says nothing
 
 /** @type {Promise<object>|null} */
 let loading = null;
@@ -24,31 +26,27 @@ export function loadPlotly() {
   return loading;
 }
 
-/**
- * @typedef {object} Trace
- * @property {string} name
- * @property {string} unit
- * @property {number|null} precision
- * @property {string} colour
- * @property {boolean} isStep a wanted value: it holds until the next one
- * @property {import("./decimate.js").Line} line
- */
-
 /** One chart in one element. */
 export class Chart {
   /**
    * @param {HTMLElement} element
-   * @param {(range: {fromMs: number, toMs: number}|null) => void} onZoom somebody zoomed in; null: and back out
+   * @param {(range: {fromMs: number, toMs: number}|null) => void} onZoom somebody chose a span; null: the one before
+   * @param {{hasHover?: boolean, onResize?: () => void}} [options] hasHover: Plotly shows values beside the pointer
    */
-  constructor(element, onZoom) {
+  constructor(element, onZoom, { hasHover = true, onResize = () => {} } = {}) {
     this.element = element;
     this.onZoom = onZoom;
+    this.hasHover = hasHover;
     this.plotly = null;
     this.isDrawn = false;
     this.isGone = false;
     this.width = 0;
+    this.room = 0;
     this.hover = null;
-    this.resized = new ResizeObserver(([entry]) => (this.width = Math.floor(entry.contentRect.width)));
+    this.resized = new ResizeObserver(([entry]) => {
+      this.width = Math.floor(entry.contentRect.width);
+      onResize();
+    });
     this.resized.observe(element);
   }
 
@@ -59,17 +57,23 @@ export class Chart {
 
   /**
    * Draw, or draw again.
-   * @param {Trace[]} traces
+   * @param {import("./chart_layout.js").Trace[]} traces
    * @param {number} fromMs
    * @param {number} toMs
+   * @param {{axes?: {unit: string, colour?: string}[], room?: number, isBrief?: boolean}} [look]
+   *   room: leave space for so many axes, so that charts above each other have their times above each other
    */
-  draw(traces, fromMs, toMs) {
-    if (!this.plotly || this.isGone || this.width < 40) return;
-    // Plotly writes times as UTC; people want their own. All of one window is shifted alike.
-    const shift = -new Date(toMs).getTimezoneOffset() * 60_000;
-    this.shift = shift;
-    const data = traces.map((trace) => plotlyTrace(trace, shift));
-    const layout = this.#layout(traces, fromMs + shift, toMs + shift);
+  draw(traces, fromMs, toMs, { axes = [], room = axes.length, isBrief = false } = {}) {
+    if (!this.plotly || this.isGone || this.width < LEAST_PX) return;
+    // Plotly writes times as UTC; people want their own.
+    this.wall = wallTime(fromMs, toMs);
+    this.room = room;
+    const look = {
+      ...{ width: this.width, height: this.element.clientHeight || HEIGHT_PX, fromMs, toMs },
+      ...{ wall: this.wall, axes, room, isBrief, hasHover: this.hasHover },
+    };
+    const data = traces.map((trace) => makeTrace(trace, look));
+    const layout = makeLayout(traces, look);
     if (this.isDrawn) {
       this.plotly.react(this.element, data, layout);
       this.#hoverAgain();
@@ -78,8 +82,20 @@ export class Chart {
     this.plotly.newPlot(this.element, data, layout, CONFIG);
     this.isDrawn = true;
     this.element.on("plotly_relayout", (change) => this.#relayout(change));
+    this.element.on("plotly_doubleclick", () => this.onZoom(null));
     this.element.on("plotly_hover", (event) => (this.hover = event.event ?? null));
     this.element.on("plotly_unhover", () => (this.hover = null));
+  }
+
+  /** @returns {{left: number, width: number}} where times lie, in pixels within the element */
+  get box() {
+    const { l, r } = margins(this.room);
+    return { left: l, width: Math.max(1, this.width - l - r) };
+  }
+
+  /** @returns {Promise<string>} the picture as an SVG in a data address */
+  async picture() {
+    return this.plotly.toImage(this.element, { format: "svg", width: this.width, height: this.element.clientHeight });
   }
 
   remove() {
@@ -89,14 +105,9 @@ export class Chart {
   }
 
   #relayout(change) {
-    if (change["xaxis.range[0]"] !== undefined) {
-      const [from, to] = [change["xaxis.range[0]"], change["xaxis.range[1]"]].map(
-        (text) => new Date(`${String(text).replace(" ", "T")}Z`).getTime() - this.shift,
-      );
-      if (Number.isFinite(from) && Number.isFinite(to)) this.onZoom({ fromMs: from, toMs: to });
-    } else if (change["xaxis.autorange"]) {
-      this.onZoom(null);
-    }
+    if (change["xaxis.range[0]"] === undefined) return;
+    const [fromMs, toMs] = [change["xaxis.range[0]"], change["xaxis.range[1]"]].map((text) => this.wall.toMs(parse(text)));
+    if (Number.isFinite(fromMs) && toMs > fromMs) this.onZoom({ fromMs, toMs });
   }
 
   /** A new drawing takes the hover label away; a hand that rests on the chart wants to keep reading. */
@@ -110,99 +121,16 @@ export class Chart {
     if (!inside) this.hover = null;
     else plot.dispatchEvent(new MouseEvent("mousemove", { clientX, clientY, bubbles: true }));
   }
-
-  #layout(traces, from, to) {
-    const muted = token("--text-muted");
-    const grid = token("--chart-grid");
-    return {
-      width: this.width,
-      height: this.element.clientHeight || 220,
-      margin: { l: 52, r: 12, t: 8, b: 26 },
-      paper_bgcolor: "rgba(0,0,0,0)",
-      plot_bgcolor: "rgba(0,0,0,0)",
-      showlegend: false,
-      hovermode: "x unified",
-      dragmode: matchMedia("(pointer: fine)").matches ? "zoom" : false,
-      font: { family: token("--font"), size: 11, color: muted },
-      hoverlabel: {
-        bgcolor: token("--surface-raised"),
-        bordercolor: token("--line-strong"),
-        font: { family: token("--font"), size: 12, color: token("--text") },
-      },
-      xaxis: {
-        type: "date",
-        range: [from, to],
-        gridcolor: grid,
-        linecolor: token("--line-strong"),
-        zeroline: false,
-        showspikes: true,
-        spikemode: "across",
-        spikethickness: 1,
-        spikedash: "solid",
-        spikecolor: token("--line-strong"),
-        nticks: Math.max(3, Math.floor(this.width / 85)),
-        hoverformat: "%H:%M:%S",
-        tickformat: "%H:%M:%S",
-        ticklen: 4,
-        tickcolor: token("--line-strong"),
-      },
-      yaxis: {
-        range: yRange(traces),
-        gridcolor: grid,
-        zeroline: false,
-        nticks: 6,
-        fixedrange: true,
-        exponentformat: "SI",
-        separatethousands: false,
-      },
-    };
-  }
 }
+
+/** Plotly tells a number as it was given, or a date in words. */
+const parse = (told) => (typeof told === "number" ? told : new Date(`${String(told).replace(" ", "T")}Z`).getTime());
 
 const CONFIG = Object.freeze({
   displayModeBar: false,
   displaylogo: false,
   responsive: false, // resized with the next drawing
-  doubleClick: "reset",
+  doubleClick: false, // what that means is for us to say
   scrollZoom: false,
   showTips: false,
 });
-
-function plotlyTrace(trace, shift) {
-  const digits = Number.isInteger(trace.precision) ? Math.min(Math.max(trace.precision, 0), 10) : null;
-  const number = digits === null ? "%{y:.4~g}" : `%{y:.${digits}f}`;
-  const unit = trace.unit ? ` ${plotlyText(trace.unit)}` : "";
-  return {
-    type: "scatter",
-    mode: trace.line.points === 1 ? "markers" : "lines",
-    name: plotlyText(trace.name),
-    x: trace.line.x.map((time) => time + shift),
-    y: trace.line.y,
-    connectgaps: false,
-    line: {
-      color: trace.colour,
-      width: 1.5,
-      shape: trace.isStep ? "hv" : "linear",
-      dash: trace.isStep ? "5px,3px" : "solid",
-    },
-    marker: { color: trace.colour, size: 5 },
-    hovertemplate: `${number}${unit}<extra>${plotlyText(trace.name)}</extra>`,
-  };
-}
-
-/** With air above and below; a constant gets a band around it, so that noise does not look like an event. */
-function yRange(traces) {
-  let low = Infinity;
-  let high = -Infinity;
-  let least = 0;
-  for (const { line, precision } of traces) {
-    if (line.low < low) low = line.low;
-    if (line.high > high) high = line.high;
-    if (Number.isInteger(precision)) least = Math.max(least, 4 * 10 ** -precision);
-  }
-  if (low > high) return [0, 1];
-  const size = Math.max(Math.abs(low), Math.abs(high));
-  const span = Math.max(high - low, least, size * 1e-3) || 1;
-  const middle = (low + high) / 2;
-  return [middle - span * 0.58, middle + span * 0.58];
-}

@@ -6,6 +6,7 @@ import { decodeFrame, KIND_MERGED, KIND_READINGS } from "./frames.js";
 import { PendingCommands } from "./pending.js";
 
 const SUBPROTOCOL = "fleetwire.v1";
+const REPLAY = "replay";
 const PING_MS = 10_000;
 const FIRST_PINGS = 3; // the first ones sooner: while a page is being built, a round trip looks long
 const FIRST_PING_MS = 1_500;
@@ -95,13 +96,38 @@ export class Connection {
    * @returns {() => void} stops following
    */
   follow(name) {
-    const channel = this.channels.add(name);
+    return this.#follow(name, null);
+  }
+
+  #follow(name, past) {
+    const channel = this.channels.add(name, past);
     if (this.isWelcome) this.#send(this.channels.subscribeMessage(channel));
     return () => {
       if (this.channels.byName.get(name) !== channel) return;
       this.channels.remove(name);
       if (this.isWelcome && channel.id !== null) this.#send({ type: "unsubscribe", id: channel.id });
     };
+  }
+
+  /**
+   * Follow moments of the past: one at a time, across reconnects.
+   * @param {import("./replay.js").Replay} past is asked where to begin, and gets what comes
+   * @returns {() => void} stops
+   */
+  replay(past) {
+    return this.#follow(REPLAY, past);
+  }
+
+  /**
+   * Ask the replay to go elsewhere, faster, or to wait.
+   * @param {{at_ms?: number, speed?: number, paused?: boolean, step?: 1|-1}} change
+   * @returns {boolean} whether it was sent: not while there is no replay to change
+   */
+  changeReplay(change) {
+    const channel = this.channels.byName.get(REPLAY);
+    if (!this.isWelcome || !channel || channel.id === null) return false;
+    this.#send({ type: "replay", id: channel.id, ...change });
+    return true;
   }
 
   /**
@@ -241,7 +267,8 @@ export class Connection {
     if (!channel) return; // of a subscription that we have given up
     if (frame.kind === KIND_READINGS && !this.#advances(channel, frame.offset)) return;
     if (frame.kind === KIND_MERGED && !this.#judged(channel, this.channels.merged(channel, frame.offset))) return;
-    this.store.readings(channel.name, frame, this.clock.now());
+    if (channel.past) channel.past.readings(frame);
+    else this.store.readings(channel.name, frame, this.clock.now());
   }
 
   #handle(message) {
@@ -253,25 +280,31 @@ export class Connection {
       case "snapshot":
         return this.#snapshot(message);
       case "series":
-        if (this.#advances(this.channels.byName.get(message.channel), message.offset)) this.store.describeSeries(message);
+        if (this.#advances(this.channels.of(message.channel), message.offset)) this.#storeOf(message).describeSeries(message);
         return;
       case "device":
-        if (this.#advances(this.channels.byName.get(message.channel), message.offset)) this.store.device(message);
+        if (this.#advances(this.channels.of(message.channel), message.offset)) this.#storeOf(message).device(message);
         return;
       case "command":
+        if (message.channel !== undefined) return this.#happened(message);
         this.pending.settle(message.id);
         return this.store.command(message);
       case "presence":
         return this.store.presence(message.operators);
       case "note":
+        if (message.channel !== undefined) return this.#happened(message);
         return this.store.note(message);
+      case "replay":
+        return this.channels.of(message.channel)?.past?.told(message);
+      case "recording":
+        return this.store.setRecording(message);
       case "source":
         return this.store.source(message);
       case "stats":
         if (this.#advances(this.channels.byName.get(message.channel), message.offset)) this.store.setStats(message.counters, message.time_ms);
         return;
       case "lag":
-        return this.#lag(this.channels.byName.get(message.channel), message);
+        return this.#lag(this.channels.of(message.channel), message);
       case "ping":
         return this.#send({ type: "pong" });
       case "pong":
@@ -313,14 +346,28 @@ export class Connection {
   #snapshot(message) {
     const channel = this.channels.snapshot(message);
     if (!channel) return;
+    if (channel.past) return channel.past.snapshot(message);
     this.store.subscribed(channel, this.clock.now());
     if (message.recovered) return;
     if (channel.name === "stats") this.store.setStats(message.counters, this.clock.now());
     else this.store.snapshot(message);
   }
 
+  /** @returns {Store} where a message of a channel belongs */
+  #storeOf(message) {
+    return this.channels.of(message.channel)?.past?.store ?? this.store;
+  }
+
+  /** A command or a note as of then: of a replay, and never mixed with those of now. */
+  #happened(message) {
+    const channel = this.channels.of(message.channel);
+    if (!channel?.past || channel.waiting) return;
+    if (message.offset !== undefined && !this.#advances(channel, message.offset)) return;
+    channel.past.store[message.type](message);
+  }
+
   #lag(channel, message) {
-    if (this.#judged(channel, this.channels.lag(channel, message))) this.store.lag(message, Date.now());
+    if (this.#judged(channel, this.channels.lag(channel, message))) (channel.past?.store ?? this.store).lag(message, Date.now());
   }
 
   #advances(channel, offset) {
@@ -344,6 +391,7 @@ export class Connection {
       return;
     }
     for (const channel of this.channels.byName.values()) {
+      if (channel.id === message.ref && channel.past) return channel.past.refused(message);
       if (channel.id === message.ref) this.channels.remove(channel.name); // an unknown device: nothing to follow
     }
     if (message.code !== "unknown_device") console.warn(`fleetwire: ${message.code}: ${message.message}`);

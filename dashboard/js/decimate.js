@@ -38,7 +38,7 @@ export function gapLimit(intervalMs) {
 
 /**
  * At most two points a column of pixels, the lowest and the highest, in order of time.
- * @param {import("./rings.js").SampleRing} ring
+ * @param {import("./rings.js").SampleRing|import("./joined.js").JoinedSamples} ring
  * @param {number} fromMs
  * @param {number} toMs
  * @param {number} columns
@@ -47,10 +47,10 @@ export function gapLimit(intervalMs) {
  * @returns {Line}
  */
 export function decimate(ring, fromMs, toMs, columns, gapMs, mergedMs = () => 0) {
-  const room = 3 * (columns + 2); // a break and two points for each column, and for what lies before the first
+  const room = 3 * (columns + 3); // a break and two points for each column, and for what lies before and behind
   const line = { x: new Float64Array(room), y: new Float64Array(room), points: 0, low: NaN, high: NaN, last: NaN };
   const width = (toMs - fromMs) / columns;
-  // One sample before the span, so that the line comes in from the left edge.
+  // One sample before the span and one behind, so that the line comes in from the left edge and leaves at the right.
   const before = Math.max(0, ring.lowerBound(fromMs) - 1);
   let n = 0;
   let previous = NaN; // time of the last sample seen
@@ -81,9 +81,9 @@ export function decimate(ring, fromMs, toMs, columns, gapMs, mergedMs = () => 0)
 
   for (let i = before; i < ring.length; i++) {
     const time = ring.time(i);
-    if (time > toMs) break;
+    const isBehind = time > toMs;
     const value = ring.value(i);
-    const here = time < fromMs ? -1 : Math.min(columns - 1, Math.floor((time - fromMs) / width));
+    const here = isBehind ? columns : time < fromMs ? -1 : Math.min(columns - 1, Math.floor((time - fromMs) / width));
     const bad = !Number.isFinite(value);
     const hole = bad || (time - previous > gapMs && time - previous - mergedMs(previous, time) > gapMs);
     if (here !== column) {
@@ -93,6 +93,7 @@ export function decimate(ring, fromMs, toMs, columns, gapMs, mergedMs = () => 0)
     if (hole && lowAt < 0) broken = true;
     else if (hole) breakNext = true;
     previous = time;
+    if (bad && isBehind) break;
     if (bad) continue;
     if (lowAt < 0) {
       lowAt = highAt = i;
@@ -100,6 +101,7 @@ export function decimate(ring, fromMs, toMs, columns, gapMs, mergedMs = () => 0)
       if (value < ring.value(lowAt)) lowAt = i;
       if (value >= ring.value(highAt)) highAt = i;
     }
+    if (isBehind) break;
     if (time >= fromMs) {
       if (!(value >= line.low)) line.low = value;
       if (!(value <= line.high)) line.high = value;

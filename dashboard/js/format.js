@@ -172,3 +172,23 @@ export function formatMoment(ms, nowMs) {
 export function plural(count, noun) {
   return `${formatNumber(count, 0)} ${noun}${count === 1 ? "" : "s"}`;
 }
+
+const dates = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });
+
+/**
+ * A moment in full, by the local clock: "22 Nov 2026 14:03:05".
+ * @param {number} ms
+ */
+export function formatInstant(ms) {
+  return Number.isFinite(ms) && Math.abs(ms) <= 8.64e15 ? `${dates.format(ms)} ${formatTime(ms)}` : "";
+}
+
+/**
+ * The time zone of the local clock then, which may have been summer time: "CET", "GMT+5:30".
+ * @param {number} ms
+ */
+export function zoneName(ms) {
+  if (!Number.isFinite(ms)) return "";
+  const parts = new Intl.DateTimeFormat("en-GB", { timeZoneName: "short" }).formatToParts(ms);
+  return parts.find((part) => part.type === "timeZoneName")?.value ?? "";
+}

@@ -26,6 +26,8 @@ export const EVENTS = Object.freeze([
   "presence",
   "sources",
   "stats",
+  "recording",
+  "rewound", // nothing: the store holds another moment, and nothing of the one before
 ]);
 
 export class Store {
@@ -43,6 +45,8 @@ export class Store {
     this.operators = 0;
     this.session = { id: null, role: null, version: null, epoch: null, limits: null };
     this.fleetKnown = false; // true once the first snapshot came
+    /** @type {{state: "recording"|"failing"|"off", since_ms: number, reason: string, waiting: number, lost: number}} */
+    this.recording = { state: "off" };
     this.connection = { state: "connecting", lostAt: null, retryAt: null, closeCode: null, reason: "" };
 
     /** What was lost, merged and delayed. */
@@ -55,6 +59,7 @@ export class Store {
     this.listeners = new Map(EVENTS.map((event) => [event, new Set()]));
     this.sparks = 0;
     this.sparksSinceMs = Infinity; // the oldest sample that a sparkline can show
+    this.coarseMs = 0; // readings may be so far apart because some were left out: the past in fast motion
     /** Devices that changed since a listener last took them. */
     this.changedDevices = new Set();
   }
@@ -100,10 +105,11 @@ export class Store {
       }
     }
     this.operators = message.operators ?? 0;
+    this.recording = message.recording ?? { state: "off" }; // a bridge of before there was a history
     this.sources = new Map((message.sources ?? []).map((source) => [source.name, source]));
     this.notes = (message.notes ?? []).slice(-MAX_NOTES);
     for (const command of message.commands ?? []) this.#putCommand(command);
-    for (const event of ["presence", "sources", "notes", "commands", "stats"]) this.emit(event);
+    for (const event of ["presence", "sources", "notes", "commands", "stats", "recording"]) this.emit(event);
   }
 
   /**
@@ -197,6 +203,59 @@ export class Store {
     if (!isFleet) this.emit("history");
   }
 
+  // ----- the past ---------------------------------------------------------------------------------------
+
+  /**
+   * The whole state as of another moment: nothing of the one before, which may be later, shines through.
+   * @param {object} message a snapshot of a replay
+   */
+  rewind(message) {
+    for (const device of this.devices.values()) Object.assign(device, { lastSeenMs: null, clock: "own" });
+    for (const series of this.series.values()) {
+      series.intervalMs = 0;
+      series.spark?.clear();
+    }
+    this.history.clear();
+    this.commands.clear();
+    for (const command of message.commands ?? []) this.#putCommand(command);
+    this.notes = (message.notes ?? []).slice(-MAX_NOTES);
+    this.snapshot({ ...message, channel: "fleet" });
+    for (const event of ["commands", "notes", "history", "rewound"]) this.emit(event);
+  }
+
+  /** Nothing is known of the moment that was asked for. */
+  forget() {
+    this.rewind({ devices: [], series: [] });
+    this.fleetKnown = false;
+    this.emit("devices");
+  }
+
+  /**
+   * Readings of then. What a server's clock said when it sent them has no meaning here, only when they were measured.
+   * @param {import("./frames.js").Frame} frame
+   */
+  replayed(frame) {
+    const { kind, values, seriesIds, deltasUs, baseTimeUs, count } = frame;
+    const isNew = kind === KIND_READINGS || kind === KIND_MERGED;
+    const touched = new Set();
+    let newestMs = -Infinity;
+    for (let i = 0; i < count; i++) {
+      const series = this.series.get(seriesIds[i]);
+      const device = series && this.devices.get(series.deviceId);
+      if (!device) continue;
+      const timeMs = (baseTimeUs + deltasUs[i]) / 1000;
+      if (timeMs > newestMs) newestMs = timeMs;
+      if (timeMs < this.sparksSinceMs) this.sparksSinceMs = timeMs;
+      if (isNew) this.#applyReading(series, device, timeMs, values[i], timeMs, true);
+      series.spark?.push(timeMs, values[i]);
+      this.history.keep(series, device.series.size, timeMs, values[i]);
+      touched.add(device.id);
+    }
+    if (isNew && count > 0) this.history.framed(newestMs, kind === KIND_MERGED);
+    this.emit("readings", touched);
+    this.emit("history");
+  }
+
   // ----- the rest ---------------------------------------------------------------------------------------
 
   command(record) {
@@ -219,6 +278,12 @@ export class Store {
   source(source) {
     this.sources.set(source.name, source);
     this.emit("sources");
+  }
+
+  /** A `recording` message. */
+  setRecording({ state, since_ms, reason, waiting, lost }) {
+    this.recording = { state, since_ms, reason, waiting, lost };
+    this.emit("recording");
   }
 
   /**

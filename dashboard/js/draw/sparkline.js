@@ -14,8 +14,9 @@ const HOLE_MS = 40_000;
  * @param {number} fromMs
  * @param {number} toMs now
  * @param {{line: string, fill: string}} colours
+ * @param {number} [coarseMs] readings may be so far apart without a hole between them
  */
-export function drawSpark(canvas, spark, fromMs, toMs, colours) {
+export function drawSpark(canvas, spark, fromMs, toMs, colours, coarseMs = 0) {
   const surface = prepare(canvas);
   if (!surface) return;
   const { context, width, height } = surface;
@@ -33,7 +34,7 @@ export function drawSpark(canvas, spark, fromMs, toMs, colours) {
   const y = scale(low, high, height);
   const step = ((width - 2 * PAD) * bucketMs) / Math.max(bucketMs, toMs - fromMs - bucketMs);
   const band = Math.min(step, MAX_BAND);
-  const hole = HOLE_MS / bucketMs;
+  const hole = Math.max(HOLE_MS, coarseMs * 1.5) / bucketMs;
 
   context.fillStyle = colours.fill;
   context.strokeStyle = colours.line;

@@ -4,7 +4,7 @@ import { prepare } from "./canvas.js";
 
 /**
  * Runs of equal values.
- * @param {import("../rings.js").SampleRing} ring
+ * @param {import("../rings.js").SampleRing|import("../joined.js").JoinedSamples} ring
  * @param {number} fromMs
  * @param {number} toMs
  * @param {number} gapMs from which silence on a state is no longer assumed to hold
@@ -14,6 +14,8 @@ import { prepare } from "./canvas.js";
 export function runs(ring, fromMs, toMs, gapMs, mergedMs = () => 0) {
   const result = [];
   let run = null;
+  // A history names changes only: up to where it is known, a state holds.
+  const held = (until) => Math.max(run.seen, Math.min(until, ring.knownMs ?? -Infinity));
   for (let i = Math.max(0, ring.lowerBound(fromMs) - 1); i < ring.length; i++) {
     const time = ring.time(i);
     if (time > toMs) break;
@@ -24,11 +26,11 @@ export function runs(ring, fromMs, toMs, gapMs, mergedMs = () => 0) {
       run.seen = time;
       continue;
     }
-    if (run) run.to = hole ? run.seen : time;
+    if (run) run.to = hole ? held(time) : time;
     run = { from: Math.max(fromMs, time), to: toMs, value, seen: time };
     result.push(run);
   }
-  if (run && toMs - run.seen > gapMs) run.to = run.seen;
+  if (run && toMs - run.seen > gapMs && toMs - run.seen - mergedMs(run.seen, toMs) > gapMs) run.to = held(toMs);
   return result.map(({ from, to, value }) => ({ from, to: Math.max(from, to), value }));
 }
 

@@ -14,6 +14,8 @@ export class ActivityView {
   constructor(context) {
     this.context = context;
     this.store = context.store;
+    /** What the feed shows: now, or a moment of the past. */
+    this.shown = context;
     this.isOpen = false;
     this.isDirty = true;
     this.unread = 0;
@@ -22,14 +24,34 @@ export class ActivityView {
     this.nothing = el("p.feed-empty", { text: "Commands and notes of all operators appear here as they happen." });
     this.input = el("input", { type: "text", maxlength: String(MAX_NOTE), placeholder: "A note for all operators", "aria-label": "A note for all operators", "data-testid": "note-input", autocomplete: "off" });
     this.send = el("button.button", { type: "submit", text: "Send" });
+    this.closed = el("p.form-note", { hidden: true, text: "This is the past: commands and notes as of then. Notes are written live." });
     this.element = el("aside.activity", { id: "activity", "aria-label": "Activity", hidden: true, onkeydown: (event) => event.key === "Escape" && context.toggleActivity(false) },
       el("header.activity-head", {}, el("h2", { text: "Activity" }),
         el("button.button", { type: "button", text: "Close", onclick: () => context.toggleActivity(false) })),
       el("form.note-form", { onsubmit: (event) => this.#submit(event) }, this.input, this.send),
-      this.nothing, this.feed);
+      this.closed, this.nothing, this.feed);
     this.store.on("notes", () => this.#changed(1));
     this.store.on("commands", (record) => this.#changed(record?.state === "accepted" ? 1 : 0));
-    this.store.on("connection", () => (this.send.disabled = this.store.connection.state !== "live"));
+    this.store.on("connection", () => this.#showSendable());
+  }
+
+  /**
+   * Show what was done until now, or until the moment that is replayed. What comes live is counted all the same.
+   * @param {import("../main.js").Context} shown
+   */
+  use(shown) {
+    if (shown === this.shown) return;
+    this.shown = shown;
+    for (const stop of this.stops ?? []) stop();
+    this.stops = shown === this.context ? [] : ["notes", "commands"].map((event) => shown.store.on(event, () => this.#changed(0)));
+    this.closed.hidden = !shown.isPast;
+    this.#showSendable();
+    this.#changed(0);
+  }
+
+  #showSendable() {
+    this.input.disabled = this.shown.isPast;
+    this.send.disabled = this.shown.isPast || this.store.connection.state !== "live";
   }
 
   /** @param {boolean} open */
@@ -63,18 +85,19 @@ export class ActivityView {
 
   #render() {
     this.isDirty = false;
-    const now = this.context.clock.now();
-    const commands = [...this.store.commands.values()].map((command) => ({ at: startedAt(command), make: () => this.#command(command, now) }));
-    const notes = this.store.notes.map((note) => ({ at: note.time_ms, make: () => this.#note(note, now) }));
+    const { store, clock } = this.shown;
+    const now = clock.now();
+    const commands = [...store.commands.values()].map((command) => ({ at: startedAt(command), make: () => this.#command(command, now) }));
+    const notes = store.notes.map((note) => ({ at: note.time_ms, make: () => this.#note(note, now) }));
     const entries = [...commands, ...notes].sort((a, b) => b.at - a.at).slice(0, SHOWN);
     this.nothing.hidden = entries.length > 0;
     this.feed.replaceChildren(...entries.map(({ make }) => make()));
   }
 
   #command(command, nowMs) {
-    const device = this.store.devices.get(command.device_id);
+    const device = this.shown.store.devices.get(command.device_id);
     const title = label(device?.commands?.get(command.name)?.title) || label(command.name);
-    const link = el("a", { href: deviceHref(command.device_id), text: device?.info.name || command.device_id });
+    const link = el("a", { href: deviceHref(command.device_id), text: (device ?? this.store.devices.get(command.device_id))?.info.name || command.device_id });
     return logEntry(command, { who: this.#who(command.sent_by), device: link, title, nowMs });
   }
 

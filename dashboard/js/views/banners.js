@@ -2,7 +2,7 @@
 // the page cannot keep up. And the voice for screen readers.
 
 import { el, setText } from "../dom.js";
-import { formatDuration, formatMoment } from "../format.js";
+import { formatDuration, formatMoment, plural } from "../format.js";
 import { lostOf } from "../health.js";
 
 const LAGGING = "This page reads too slowly: readings are being merged. The lowest, the highest and the newest of each series are shown.";
@@ -20,15 +20,17 @@ export class BannersView {
     this.spoken = "connecting";
     this.wasLagging = false;
     this.wasLosing = false;
+    this.wasFailing = false;
     this.store.on("connection", () => this.update());
     this.store.on("sources", () => this.update());
     this.store.on("stats", () => this.update());
+    this.store.on("recording", () => this.update());
     this.update();
   }
 
   /** Called every second too: the banners count. */
   update() {
-    const wanted = new Map([...this.#connection(), ...this.#sources(), ...this.#lag()]);
+    const wanted = new Map([...this.#connection(), ...this.#sources(), ...this.#recording(), ...this.#lag()]);
     for (const [key, banner] of this.shown) {
       if (wanted.has(key)) continue;
       banner.element.remove();
@@ -73,6 +75,24 @@ export class BannersView {
       const tone = source.state === "connecting" ? "warn" : "bad";
       return [`source:${source.name}:${source.state}`, { text, tone, retry: false }];
     });
+  }
+
+  /** Nothing is lost yet, but the past will have a hole if nobody makes room. */
+  #recording() {
+    const { state, since_ms: sinceMs, reason, waiting, lost } = this.store.recording;
+    const isFailing = state === "failing";
+    if (isFailing !== this.wasFailing) {
+      if (isFailing) setText(this.voice, `Not recording: ${reason}`);
+      else if (this.wasFailing) setText(this.voice, "Recording again");
+      this.wasFailing = isFailing;
+    }
+    if (!isFailing || this.store.connection.state !== "live") return [];
+    const why = String(reason || "the disk refuses").replace(/[.\s]+$/, "");
+    const since = Number.isFinite(sinceMs) ? ` since ${formatMoment(sinceMs, this.context.clock.now())}` : "";
+    const parts = [`Not recording${since}: ${why}; nothing that devices send with QoS 1 is lost as long as the broker keeps it.`];
+    if (waiting > 0) parts.push(`${plural(waiting, "reading")} ${waiting === 1 ? "waits" : "wait"}.`);
+    if (lost > 0) parts.push(`${plural(lost, "reading")} ${lost === 1 ? "is" : "are"} in no history.`);
+    return [["recording", { text: parts.join(" "), tone: "bad", retry: false }]];
   }
 
   #speakLoss() {

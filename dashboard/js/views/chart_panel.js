@@ -1,14 +1,17 @@
-// A live chart of all metrics that share a unit, with its legend and its twin as a table.
+// A chart of all metrics of a device that share a unit, live or of any time, with its legend and its twin as a table.
 
 import { Chart } from "../chart.js";
-import { decimate, gapLimit, typicalInterval } from "../decimate.js";
+import { decimate } from "../decimate.js";
 import { el, setAttr, setText } from "../dom.js";
-import { formatNumber, formatTime } from "../format.js";
+import { formatMoment, formatNumber } from "../format.js";
 import { isWanted } from "../metrics.js";
+import { formatSpan } from "../spans.js";
 import { seriesColour } from "../theme.js";
+import { ChartState } from "./chart_state.js";
 
 const REDRAW_MS = 500; // a Plotly update costs some 15 ms, and people do not read faster
-const SLOWEST_MS = 1_000;
+const SLOWEST_MS = 5_000;
+const BRIEF_MS = 15 * 60_000; // so little, and now: dates would say nothing
 const TABLE_ROWS = 20;
 const EMPTY = Object.freeze({ x: new Float64Array(0), y: new Float64Array(0), points: 0, low: NaN, high: NaN, last: NaN });
 
@@ -18,27 +21,36 @@ export class ChartPanel {
    * @param {import("../model.js").Series[]} series
    * @param {import("../main.js").Context} context
    * @param {import("./time_window.js").TimeWindow} timeWindow
+   * @param {import("./device_past.js").DevicePast} past
    */
-  constructor(unit, series, context, timeWindow) {
+  constructor(unit, series, context, timeWindow, past) {
     this.unit = unit;
     this.series = series;
     this.context = context;
     this.window = timeWindow;
+    this.past = past;
     this.hidden = new Set();
     this.plot = el("div.chart-plot", { "data-testid": "chart", "data-unit": unit, "data-points": "0", role: "img" });
     this.empty = el("p.chart-empty", { hidden: true });
     this.failure = el("p.chart-failure", { hidden: true });
     this.legend = el("ul.legend", { "aria-label": "Lines" }, ...series.map((one, i) => this.#legendItem(one, i)));
+    this.state = new ChartState(() => past.retry());
     this.table = el("table.chart-table");
     this.details = el("details.chart-details", { ontoggle: () => this.#fillTable() }, el("summary", { text: "As a table" }), this.table);
     this.legend.hidden = series.length === 1;
-    this.element = el("section.chart-panel", {},
+    this.element = el("section.chart-panel", {}, this.state.busy,
       el("header.chart-head", {}, el("h3", { text: title(series, unit) }), this.legend),
-      this.failure, el("div.chart-area", {}, this.plot, this.empty), this.details);
-    this.chart = new Chart(this.plot, (range) => timeWindow.zoom(range));
+      this.failure, this.state.problem, el("div.chart-area", {}, this.plot, this.empty), this.details);
+    this.chart = new Chart(this.plot, (range) => timeWindow.zoom(range), { onResize: () => this.refresh() });
     this.painted = context.scheduler.add(this.element, () => this.#paint(), REDRAW_MS);
     this.tableAt = 0;
     this.#load();
+  }
+
+  /** Something else is to be shown: soon, however slowly the live end moves. */
+  refresh() {
+    this.painted?.setPeriod(REDRAW_MS);
+    this.painted?.invalidate();
   }
 
   remove() {
@@ -59,7 +71,7 @@ export class ChartPanel {
   }
 
   #legendItem(series, index) {
-    const swatch = el("span.swatch", { "data-series": String((index % 8) + 1), "data-wanted": isWanted(series) });
+    const swatch = el("span.swatch", { "data-series": String((index % 8) + 1), "data-wanted": String(isWanted(series)) });
     const button = el("button.legend-item", {
       type: "button",
       "aria-pressed": "true",
@@ -74,29 +86,27 @@ export class ChartPanel {
   }
 
   #paint() {
-    const { fromMs, toMs } = this.window.span();
-    const picture = [fromMs, toMs, this.chart.width, this.chart.isDrawn, this.hidden.size, document.documentElement.dataset.theme].join();
+    const columns = Math.max(60, Math.min(2_000, this.chart.box.width));
+    const view = this.past.look(this.series.filter((one) => !this.hidden.has(one)), columns);
+    const { fromMs, toMs } = view;
+    this.state.show(view.needsPast && this.past.isLoading, view.needsPast ? this.past.error : null);
+    const { theme } = document.documentElement.dataset;
+    const picture = [fromMs, toMs, this.chart.width, this.chart.isDrawn, this.hidden.size, theme, this.past.version].join();
     if (this.window.fixed && picture === this.picture) return;
     this.picture = picture;
-    const columns = Math.max(60, Math.min(2_000, this.chart.width - 64));
-    // Over a long window a reading moves the line by less than a pixel: then once a second is enough.
+    // Over a long window a reading moves the line by less than a pixel: then now and then is enough.
     this.painted.setPeriod(Math.min(SLOWEST_MS, Math.max(REDRAW_MS, (toMs - fromMs) / columns)));
-    const { history } = this.context.store;
-    const mergedMs = (from, to) => history.mergedMs(from, to);
     const traces = this.series.map((series, i) => {
-      const ring = history.get(series.id);
-      const shown = ring && !this.hidden.has(series);
-      // A wanted value is told when it changes: its silence is no hole.
-      const gap = shown && !isWanted(series) ? gapLimit(typicalInterval(ring)) : Infinity;
-      const line = shown ? decimate(ring, fromMs, toMs, columns, gap, mergedMs) : EMPTY;
+      const { samples, gapMs, mergedMs } = this.past.samples(series, view);
+      const line = this.hidden.has(series) ? EMPTY : decimate(samples, fromMs, toMs, columns, gapMs, mergedMs);
       const { name, unit, precision } = series;
       return { name, unit, precision, colour: seriesColour(i), isStep: isWanted(series), line };
     });
-    this.chart.draw(traces, fromMs, toMs);
-    const points = traces.reduce((sum, trace) => sum + trace.line.points, 0);
+    this.chart.draw(traces, fromMs, toMs, { isBrief: !this.window.fixed && toMs - fromMs <= BRIEF_MS });
+    const points = traces.reduce((sum, { line }) => sum + (isSeen(line) ? line.points : 0), 0);
     setAttr(this.plot, "data-points", String(points));
     this.empty.hidden = points > 0 || !this.failure.hidden;
-    if (points === 0) setText(this.empty, this.hidden.size === this.series.length ? "All lines are hidden" : `No readings in ${this.window.fixed ? "this time" : `the last ${this.window.label()}`}`);
+    if (points === 0) this.#tellEmpty(view);
     setAttr(this.plot, "data-last", Number.isNaN(traces[0].line.last) ? "" : String(traces[0].line.last));
     const now = Date.now();
     if (now - this.tableAt < 2_000) return;
@@ -105,44 +115,58 @@ export class ChartPanel {
     this.#fillTable();
   }
 
+  #tellEmpty(view) {
+    if (this.hidden.size === this.series.length) return setText(this.empty, "All lines are hidden");
+    if (view.needsPast && this.past.isLoading) return setText(this.empty, "Loading");
+    if (view.needsPast) void this.past.findFirst();
+    const { firstMs } = this.window;
+    const since = view.needsPast && firstMs !== null ? `. The history begins ${formatMoment(firstMs, this.context.clock.now())}` : "";
+    return setText(this.empty, `No readings in ${this.window.fixed ? "this time" : `the last ${this.window.label()}`}${since}`);
+  }
+
   #summary(traces) {
     const parts = traces
       .filter(({ line }) => line.points > 0)
       .map(({ name, unit, precision, line }) => {
         const number = (value) => `${formatNumber(value, precision)}${unit ? ` ${unit}` : ""}`;
-        return `${name}: now ${number(line.last)}, lowest ${number(line.low)}, highest ${number(line.high)}`;
+        return `${name}: ${this.window.fixed ? "at the end" : "now"} ${number(line.last)}, lowest ${number(line.low)}, highest ${number(line.high)}`;
       });
-    return `Chart of the last ${this.window.label()}. ${parts.join(". ")}`;
+    const { fixed } = this.window;
+    return `Chart of ${fixed ? formatSpan(fixed.fromMs, fixed.toMs) : `the last ${this.window.label()}`}. ${parts.join(". ")}`;
   }
 
   /** The newest readings, newest first. Costs nothing while it is closed. */
   #fillTable() {
     if (!this.details.open) return;
-    const { fromMs, toMs } = this.window.span();
+    const view = { ...this.past.look([], Math.max(60, this.chart.box.width)) };
     const head = el("tr", {}, el("th", { text: "Time", scope: "col" }), ...this.series.map((one) => el("th", { text: one.name, scope: "col" })));
-    const rings = this.series.map((one) => this.context.store.history.get(one.id));
+    const all = this.series.map((one) => this.past.samples(one, view).samples);
     const times = new Set();
-    for (const ring of rings) {
-      for (let i = (ring?.length ?? 0) - 1, n = 0; i >= 0 && n < TABLE_ROWS; i--) {
-        if (ring.time(i) > toMs) continue;
-        if (ring.time(i) < fromMs) break;
-        times.add(ring.time(i));
+    for (const samples of all) {
+      for (let i = samples.length - 1, n = 0; i >= 0 && n < TABLE_ROWS; i--) {
+        if (samples.time(i) > view.toMs) continue;
+        if (samples.time(i) < view.fromMs) break;
+        times.add(samples.time(i));
         n++;
       }
     }
+    const now = this.context.clock.now();
     const rows = [...times].sort((a, b) => b - a).slice(0, TABLE_ROWS).map((time) => el("tr", {},
-      el("th", { text: formatTime(time), scope: "row" }),
-      ...rings.map((ring, i) => el("td", { text: valueAt(ring, time, this.series[i].precision) }))));
+      el("th", { text: formatMoment(time, now), scope: "row" }),
+      ...all.map((samples, i) => el("td", { text: valueAt(samples, time, this.series[i].precision) }))));
     this.table.replaceChildren(el("thead", {}, head), el("tbody", {}, ...rows));
   }
 }
+
+/** Whether a line has a reading in the picture, or runs through it from one before to one behind. */
+const isSeen = (line) => line.low <= line.high || (line.x.length === 2 && line.points === 2);
 
 function title(series, unit) {
   const names = series.length > 2 ? `${series[0].name} and ${series.length - 1} more` : series.map((one) => one.name).join(", ");
   return unit ? `${names} (${unit})` : names;
 }
 
-function valueAt(ring, time, precision) {
-  const at = ring?.lowerBound(time) ?? 0;
-  return ring && at < ring.length && ring.time(at) === time ? formatNumber(ring.value(at), precision) : "";
+function valueAt(samples, time, precision) {
+  const at = samples.lowerBound(time);
+  return at < samples.length && samples.time(at) === time ? formatNumber(samples.value(at), precision) : "";
 }

@@ -6,6 +6,8 @@ import { ChartPanel } from "./chart_panel.js";
 import { CommandForm } from "./command_form.js";
 import { CommandLog } from "./command_log.js";
 import { DeviceHead } from "./device_head.js";
+import { DeviceLinks } from "./device_links.js";
+import { DevicePast } from "./device_past.js";
 import { knownStatus } from "./status.js";
 import { StripPanel } from "./strip_panel.js";
 import { MetricTile } from "./tile.js";
@@ -22,7 +24,9 @@ export class DeviceView {
     this.deviceId = deviceId;
     this.context = context;
     this.head = new DeviceHead();
-    this.window = new TimeWindow(context.clock, () => context.scheduler.invalidateAll());
+    this.window = new TimeWindow(context.clock, () => this.#showWindow(), { onAll: () => void this.past.findFirst() });
+    this.past = new DevicePast(context, this.window, () => this.#showWindow());
+    this.links = new DeviceLinks(deviceId, context, this.window);
     this.log = new CommandLog(deviceId, context);
     this.tiles = new Map();
     this.forms = new Map();
@@ -36,9 +40,10 @@ export class DeviceView {
     this.commands = el("section.side-block.device-commands", { hidden: true }, el("h2", { text: "Commands" }), this.formNote, this.formList);
     this.body = el("div.device-body", {},
       el("section.device-values", { "aria-label": "Values" }, this.tileList),
-      el("section.device-charts", { "aria-label": "Charts" }, el("div.charts-head", {}, el("h2", { text: "Live" }), this.window.element), this.charts),
+      el("section.device-charts", { "aria-label": "Charts" }, el("div.charts-head", {}, el("h2", { text: context.isPast ? "Until then" : "Charts" }), this.links.element, this.window.element), this.charts),
       el("aside.device-side", { "aria-label": "Commands" }, this.commands, this.log.element));
-    this.missing = el("div.message", { hidden: true }, el("p", { text: "There is no such device, or not yet." }), el("a.button", { href: "#/", text: "To the fleet" }));
+    this.missingText = el("p");
+    this.missing = el("div.message", { hidden: true }, this.missingText, el("a.button", { href: "#/", text: "To the fleet" }));
     this.element = el("article.device", { "data-testid": "device-page", "data-device-id": deviceId }, this.head.element, this.missing, this.body);
   }
 
@@ -58,12 +63,23 @@ export class DeviceView {
       store.on("commands", (record) => this.#commandChanged(record)),
       store.on("connection", () => this.#showSendable()),
       store.on("sources", () => this.#showSendable()),
+      store.on("rewound", () => this.#unfix()),
+      store.on("recording", () => this.#showHistory()),
     ];
+    this.#showHistory();
     parent.replaceChildren(this.element);
     window.scrollTo(0, 0);
     this.#described();
     this.log.update();
     this.head.title.focus({ preventScroll: true });
+  }
+
+  /**
+   * Show as much time as the page of another time.
+   * @param {DeviceView} other
+   */
+  adopt(other) {
+    if (other.window.isChosen) this.window.buttons.get(other.window.minutes)?.click();
   }
 
   unmount() {
@@ -72,6 +88,7 @@ export class DeviceView {
     this.context.store.history.open(null);
     for (const tile of this.tiles.values()) tile.remove();
     for (const panel of this.panels) panel.remove();
+    this.past.stop();
     this.element.remove();
   }
 
@@ -94,11 +111,29 @@ export class DeviceView {
     for (const panel of this.panels) panel.painted.invalidate();
   }
 
+  /** The page shows another moment: what was zoomed into lies elsewhere. */
+  #unfix() {
+    while (this.window.fixed) this.window.zoom(null);
+  }
+
+  /** Another span is to be shown, or more of it has become known. */
+  #showWindow() {
+    this.#showHistory();
+    for (const panel of this.panels) panel.refresh();
+    this.context.scheduler.invalidateAll(); // the tiles show the same span
+  }
+
+  #showHistory() {
+    this.window.setHistory(this.past.isThere);
+    this.links.element.hidden = !this.past.isThere;
+  }
+
   #described() {
     const { store } = this.context;
     const device = store.devices.get(this.deviceId);
     const isMissing = device === undefined;
-    this.missing.hidden = !isMissing || !store.fleetKnown;
+    this.missing.hidden = !isMissing || !(store.fleetKnown || this.context.isPast);
+    if (isMissing) setText(this.missingText, this.#missingWords());
     this.head.element.hidden = this.body.hidden = isMissing;
     this.context.titleChanged();
     if (isMissing) {
@@ -118,6 +153,11 @@ export class DeviceView {
     this.#showSendable();
   }
 
+  #missingWords() {
+    if (!this.context.isPast) return "There is no such device, or not yet.";
+    return this.context.store.fleetKnown ? "There was no such device at that time." : "Nothing to show yet.";
+  }
+
   #arrangeTiles(series) {
     const live = new Set(series.map((one) => one.id));
     for (const [id, tile] of this.tiles) {
@@ -128,7 +168,7 @@ export class DeviceView {
     for (const one of series) {
       if (this.tiles.get(one.id)?.series === one) continue;
       this.tiles.get(one.id)?.remove();
-      this.tiles.set(one.id, new MetricTile(one, this.context, () => this.window.span()));
+      this.tiles.set(one.id, new MetricTile(one, this.context, this.past));
     }
     setChildren(this.tileList, series.map((one) => this.tiles.get(one.id).element));
   }
@@ -140,9 +180,9 @@ export class DeviceView {
     this.panelKey = key;
     for (const panel of this.panels) panel.remove();
     const { context } = this;
-    this.panels = groupByUnit(series).map(([unit, group]) => new ChartPanel(unit, group, context, this.window));
+    this.panels = groupByUnit(series).map(([unit, group]) => new ChartPanel(unit, group, context, this.window, this.past));
     const states = series.filter((one) => one.kind === "boolean" || one.kind === "text");
-    if (states.length) this.panels.push(new StripPanel(states, context, this.window));
+    if (states.length) this.panels.push(new StripPanel(states, context, this.window, this.past));
     this.charts.replaceChildren(...this.panels.map((panel) => panel.element));
   }
 
@@ -179,12 +219,13 @@ export class DeviceView {
     const device = store.devices.get(this.deviceId);
     const isLive = store.connection.state === "live";
     let note = "";
-    if (!isLive) note = "Not connected: nothing can be sent.";
+    if (this.context.isPast) note = "This is the past. Commands are sent live only.";
+    else if (!isLive) note = "Not connected: nothing can be sent.";
     else if (store.session.role === "viewer") note = "You may look, not send.";
     else if (device?.info.availability === "offline") note = "The device is offline. The server will refuse commands until it is back.";
     this.formNote.hidden = note === "";
     setText(this.formNote, note);
-    for (const form of this.forms.values()) form.setEnabled(isLive);
+    for (const form of this.forms.values()) form.setEnabled(isLive && !this.context.isPast);
   }
 }
 

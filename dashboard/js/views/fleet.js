@@ -30,6 +30,7 @@ export class FleetView {
     this.active = null; // the row that the Tab key reaches
     this.#build();
     this.store.on("devices", () => this.#relistSoon());
+    this.store.on("rewound", () => this.#relist()); // who drags through time does not wait
     this.store.on("connection", () => this.#showState());
     this.store.on("sources", () => this.#showState());
     this.store.on("readings", (ids) => {
@@ -52,6 +53,17 @@ export class FleetView {
   unmount() {
     this.scrollY = window.scrollY;
     this.element.remove();
+  }
+
+  /**
+   * Show what the list of another time shows: the same search, order and layout.
+   * @param {FleetView} other
+   */
+  adopt(other) {
+    this.search.value = other.search.value;
+    this.sort.value = other.sort.value;
+    this.#setLayout(other.list.dataset.layout);
+    this.#setFilter(other.filter);
   }
 
   focusSearch() {
@@ -226,7 +238,7 @@ export class FleetView {
     this.stateKey = key;
     const auth = this.store.connection.state === "auth";
     if (kind === "waiting") this.state.replaceChildren(...(auth ? [] : [skeleton()]));
-    else if (kind === "empty") this.state.replaceChildren(emptyState(address));
+    else if (kind === "empty") this.state.replaceChildren(this.context.isPast ? el("div.message", {}, el("p", { text: "There were no devices at that time." })) : emptyState(address));
     else if (kind === "nothing") this.state.replaceChildren(this.#nothing());
     else this.state.replaceChildren();
     this.element.toggleAttribute("data-bare", kind === "empty" || (kind === "waiting" && auth));

@@ -94,6 +94,6 @@ export class FleetRow {
     setText(this.seen, this.device.lastSeenMs === null ? "never" : formatAge(this.device.lastSeenMs, now));
     if (!this.main?.spark) return;
     const from = now - this.context.store.sparkSpan(now);
-    drawSpark(this.spark, this.main.spark, from, now, { line: token("--spark"), fill: token("--spark-fill") });
+    drawSpark(this.spark, this.main.spark, from, now, { line: token("--spark"), fill: token("--spark-fill") }, this.context.store.coarseMs);
   }
 }

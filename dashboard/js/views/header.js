@@ -29,9 +29,11 @@ export class HeaderView {
       "aria-controls": "activity",
       onclick: () => context.toggleActivity(),
     }, "Activity", this.unread);
+    this.pages = new Map([["fleet", navLink("#/", "Fleet")], ["explore", navLink("#/explore", "Explore")]]);
+    this.nav = el("nav.nav", { "aria-label": "Pages" }, ...this.pages.values());
     this.element = el("header.header", {},
       el("a.brand", { href: "#/", "aria-label": "Fleetwire, to the fleet" }, mark(), el("span.brand-name", { text: "Fleetwire" })),
-      this.health.element,
+      this.nav, this.health.element,
       el("div.header-end", {}, this.operators, this.badge, this.theme, this.activity));
     for (const event of ["connection", "presence"]) this.store.on(event, () => this.update());
     this.update();
@@ -40,12 +42,26 @@ export class HeaderView {
   update() {
     const { connection, operators } = this.store;
     setAttr(this.badge, "data-state", connection.state);
-    setText(this.badgeWord, connectionWord(connection));
+    // "Live" beside values of the past would be a lie.
+    setText(this.badgeWord, this.isPast && connection.state === "live" ? "Connected" : connectionWord(connection));
     const latency = this.context.clock.latencyMs;
     const isLive = connection.state === "live";
     setText(this.latency, isLive && latency !== null ? `${Math.max(1, Math.round(latency))} ms` : "");
     setAttr(this.badge, "title", isLive ? "Round trip to the bridge" : null);
     setText(this.operators, isLive ? plural(operators, "operator") : "");
+  }
+
+  /** @param {"fleet"|"device"|"explore"} name of the page that is shown */
+  setPage(name) {
+    // A device belongs to the fleet, but it is not the page that the link leads to.
+    const isWithin = (page) => page === "fleet" && name === "device";
+    for (const [page, link] of this.pages) setAttr(link, "aria-current", page === name ? "page" : isWithin(page) ? "true" : null);
+  }
+
+  /** @param {boolean} isPast whether the page shows a moment of the past */
+  setPast(isPast) {
+    this.isPast = isPast;
+    this.update();
   }
 
   /** @param {number} count of notes and commands since the panel was last open */
@@ -54,6 +70,10 @@ export class HeaderView {
     setText(this.unread, count > 99 ? "99+" : String(count));
     setAttr(this.activity, "aria-label", count ? `Activity, ${count} new` : null);
   }
+}
+
+function navLink(href, text) {
+  return el("a.nav-link", { href, text });
 }
 
 function connectionWord(connection) {

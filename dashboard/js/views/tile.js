@@ -1,11 +1,11 @@
 // One metric on the device page: the value, how old it is, where it has been.
 
-import { decimate, gapLimit, typicalInterval } from "../decimate.js";
+import { decimate } from "../decimate.js";
 import { el, setAttr, setText } from "../dom.js";
 import { drawLine } from "../draw/sparkline.js";
 import { drawStrip, runs } from "../draw/strip.js";
 import { formatAge, formatNumber, formatValue } from "../format.js";
-import { freshness, isWanted } from "../metrics.js";
+import { freshness } from "../metrics.js";
 import { token } from "../theme.js";
 import { stateLook } from "./state_look.js";
 
@@ -16,12 +16,12 @@ export class MetricTile {
   /**
    * @param {import("../model.js").Series} series
    * @param {import("../main.js").Context} context
-   * @param {() => {fromMs: number, toMs: number}} span the window of the page
+   * @param {import("./device_past.js").DevicePast} past
    */
-  constructor(series, context, span) {
+  constructor(series, context, past) {
     this.series = series;
     this.context = context;
-    this.span = span;
+    this.past = past;
     this.label = el("h3.tile-label");
     this.age = el("span.tile-age");
     this.value = el("span.tile-value", { "data-role": "value" });
@@ -57,21 +57,19 @@ export class MetricTile {
   }
 
   #paintRange() {
-    const { history } = this.context.store;
-    const mergedMs = (from, to) => history.mergedMs(from, to);
-    const ring = history.get(this.series.id);
     const { kind, precision } = this.series;
-    if (!ring || kind === "unknown") return setText(this.range, "");
-    const { fromMs, toMs } = this.span();
-    const gap = isWanted(this.series) ? Infinity : gapLimit(typicalInterval(ring));
+    const view = this.past.look(kind === "unknown" ? [] : [this.series], COLUMNS);
+    const { samples, gapMs, mergedMs, isWhole } = this.past.samples(this.series, view);
+    if (!samples.length || kind === "unknown") return setText(this.range, "");
+    const { fromMs, toMs } = view;
     if (kind === "boolean" || kind === "text") {
-      const parts = runs(ring, fromMs, toMs, gap, mergedMs);
+      const parts = runs(samples, fromMs, toMs, gapMs, mergedMs);
       drawStrip(this.canvas, parts, fromMs, toMs, (value) => stateLook(this.series, value), { empty: token("--line"), labels: false });
-      return setText(this.range, kind === "boolean" ? onShare(parts) : "");
+      return setText(this.range, kind === "boolean" && isWhole ? onShare(parts) : "");
     }
-    const line = decimate(ring, fromMs, toMs, COLUMNS, gap, mergedMs);
+    const line = decimate(samples, fromMs, toMs, COLUMNS, gapMs, mergedMs);
     drawLine(this.canvas, line, fromMs, toMs, { line: token("--spark") });
-    return setText(this.range, line.low <= line.high ? range(line, precision) : "");
+    return setText(this.range, line.low <= line.high && isWhole ? range(line, precision) : "");
   }
 }
 

@@ -217,6 +217,22 @@ window.server = {
       min: null, max: null, texts: [], texts_from: 0, value: 1, time_ms: Date.now(), received_ms: Date.now(),
       quality: 'good', ...extra };
   },
+  // A replay: `moment` answers the page's question for a moment, `replay` tells how far it has got.
+  recording(extra = {}) {
+    return { state: 'recording', since_ms: Date.now() - 86_400_000, reason: '', waiting: 0, lost: 0, ...extra };
+  },
+  get asked() {
+    return this.sent.filter((m) => m.type === 'subscribe' && m.channel === 'replay').at(-1);
+  },
+  moment(at_ms, devices, series, { commands = [], notes = [], ...extra } = {}) {
+    const { id, speed, paused } = this.asked;
+    this.say({ type: 'snapshot', id, channel: 'replay/7', channel_no: 7, epoch: 'e1', offset: 0, recovered: false,
+      at_ms, speed, paused, devices, series, commands, notes, ...extra });
+  },
+  replay(at_ms, extra = {}) {
+    const { id, speed } = this.asked;
+    this.say({ type: 'replay', id, channel: 'replay/7', at_ms, speed, paused: false, at_end: false, ...extra });
+  },
   readings(offset, rows, { channel_no = 1, kind = 1 } = {}) {
     const n = rows.length;
     const base = n ? Math.min(...rows.map((row) => row[1])) : 0;

@@ -1,14 +1,15 @@
 """The history by itself: bytes and CPU time of a reading, and the time of the usual questions.
 
-    .venv/bin/python -m benchmarks.history_quick [--days 30] [--devices 10]
+    .venv/bin/python -m benchmarks.history_quick [--days 30] [--devices 10] [--hours 3] [--seal 900]
 
-A synthesized fleet of five series a device at 1 Hz, sealed every five minutes as the bridge does; the first hour goes
-the whole way through journal and sealing to be timed, the rest is written as chunks at once.
+A synthesized fleet of five series a device at 1 Hz. The last hours go the whole way through journal, sealing and
+merging, as in the bridge, and are timed; the days before are written as merging leaves them.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import statistics
 import tempfile
 import time
@@ -19,17 +20,16 @@ import numpy as np
 
 from bridge.core.batch import Batch
 from bridge.core.frame import encode_frame
-from bridge.history.chunk import Chunk, SharedTimes
+from bridge.history.chunk import UNROLLED, SharedTimes, Stack
 from bridge.history.keeper import Keeper
-from bridge.history.merge import Job, merge_raw
+from bridge.history.merge import roll_up
 from bridge.history.query import History
-from bridge.history.spans import DAY_US, HOUR_US, MINUTE_US, PARTITION_US, RAW, US_PER_S
+from bridge.history.spans import DAY_US, HOUR_US, MINUTE_US, US_PER_S
 from bridge.history.store import Store, open_store
 
 SERIES_OF_DEVICE = 5
 END_US = 1_767_225_600 * US_PER_S
 COMMIT_FRAMES = 20  # 5,000 readings with 50 devices, which is when the bridge commits under load
-SEAL_S = 300
 
 
 class Fleet:
@@ -53,56 +53,57 @@ class Fleet:
         return times, [*columns, count.astype(float), switch.astype(float)]
 
 
-def write_hour(store: Store, fleet: Fleet, from_us: int) -> None:
-    """One hour through the journal, with the CPU time of each step."""
+def write_hours(store: Store, fleet: Fleet, from_us: int, hours: int, seal_s: int) -> None:
+    """Through the journal, with the CPU time of each step."""
     keeper = Keeper(store)
     spent = {"append": 0.0, "seal": 0.0, "merge and roll up": 0.0}
     readings = offset = 0
     ids = np.arange(fleet.devices * SERIES_OF_DEVICE, dtype=np.uint32)
-    for start in range(0, 3600, SEAL_S):
-        times, columns = fleet.span(from_us + start * US_PER_S, SEAL_S)
-        values = np.stack(columns, axis=2).reshape(SEAL_S, -1)  # second, device * series
+
+    def step(name: str, work: Callable[[], object]) -> object:
+        began = time.process_time()
+        done = work()
+        spent[name] += time.process_time() - began
+        return done
+
+    for start in range(0, hours * 3600, seal_s):
+        times, columns = fleet.span(from_us + start * US_PER_S, seal_s)
+        values = np.stack(columns, axis=2).reshape(seal_s, -1)  # second, device * series
         frames: list[bytes] = []
-        for second in range(SEAL_S):
+
+        def commit(frames: list[bytes]) -> None:
+            with store.writing() as writer:
+                writer.append(frames)
+
+        for second in range(seal_s):
             offset += 1
             batch = Batch(ids, np.repeat(times[:, second], SERIES_OF_DEVICE), values[second], int(times[0, second]))
             frames.append(encode_frame(batch, offset=offset, channel_no=1))
             readings += len(batch)
-            if len(frames) == COMMIT_FRAMES:
-                began = time.process_time()
-                with store.writing() as writer:
-                    writer.append(frames)
-                spent["append"] += time.process_time() - began
-                frames = []
-        began = time.process_time()
-        while keeper.seal() is not None:
+            if len(frames) == COMMIT_FRAMES or second == seal_s - 1:
+                some, frames = frames, []
+                step("append", functools.partial(commit, some))
+        while step("seal", keeper.seal) is not None:
             pass
-        spent["seal"] += time.process_time() - began
-    began = time.process_time()
-    keeper.merge(from_us + HOUR_US)
-    spent["merge and roll up"] += time.process_time() - began
-    for step, seconds in spent.items():
-        print(f"  {step:20} {seconds / readings * 1e6:.3f} us of CPU a reading ({readings:,} readings)")
+        step("merge and roll up", functools.partial(keeper.merge, from_us + (start + seal_s) * US_PER_S))
+    for name, seconds in spent.items():
+        print(f"  {name:20} {seconds / readings * 1e6:.3f} us of CPU a reading ({readings:,} readings)")
+    print(f"  {'together':20} {sum(spent.values()) / readings * 1e6:.3f}")
 
 
 def write_past(store: Store, fleet: Fleet, from_us: int, days: int) -> int:
     """Days of chunks as merging leaves them; returns how many readings."""
     readings = 0
-    for day in range(days):
-        for part in range(6):
-            begin = from_us + day * DAY_US + part * 4 * HOUR_US
-            times, columns = fleet.span(begin, 4 * 3600)
-            chunks: list[Chunk] = []
-            shared = SharedTimes()
-            for device in range(fleet.devices):
-                for one in range(SERIES_OF_DEVICE):
-                    series_id = device * SERIES_OF_DEVICE + one
-                    piece = times[device], np.ascontiguousarray(columns[one][:, device])
-                    job = Job(series_id, RAW, 2, begin // PARTITION_US[RAW], (0,))
-                    chunks += merge_raw(job, [piece], 0, shared, is_text=False)
-                    readings += len(piece[0])
-            with store.writing() as writer:
-                writer.insert_chunks(chunks)
+    n_series, part_s = fleet.devices * SERIES_OF_DEVICE, 4 * 3600
+    for start in range(0, days * 86_400, part_s):
+        times, columns = fleet.span(from_us + start * US_PER_S, part_s)
+        stack = Stack(
+            range(n_series), [0] * n_series, [UNROLLED] * n_series, np.arange(n_series) * part_s,
+            np.repeat(times, SERIES_OF_DEVICE, axis=0).ravel(), np.stack(columns, axis=2).reshape(part_s, -1).T.ravel(),
+        )  # fmt: skip
+        with store.writing() as writer:
+            writer.insert_chunks(roll_up(stack, 1, (), SharedTimes()))
+        readings += part_s * n_series
     return readings
 
 
@@ -119,15 +120,18 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--days", type=int, default=30)
     parser.add_argument("--devices", type=int, default=10)
+    parser.add_argument("--hours", type=int, default=3)
+    parser.add_argument("--seal", type=int, default=900, help="seconds between sealings")
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         fleet = Fleet(options.devices)
         url = f"sqlite:///{folder}/history.db"
         store = open_store(url, END_US)
-        print("an hour through the journal:")
-        write_hour(store, fleet, END_US - HOUR_US)
-        begin = END_US - HOUR_US - options.days * DAY_US
+        print(f"{options.hours} hours through the journal:")
+        present = END_US - options.hours * HOUR_US
+        write_hours(store, fleet, present, options.hours, options.seal)
+        begin = present - options.days * DAY_US
         began = time.perf_counter()
         readings = write_past(store, fleet, begin, options.days)
         print(f"{options.days} days, {readings:,} readings written in {time.perf_counter() - began:.0f} s")

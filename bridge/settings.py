@@ -260,7 +260,10 @@ class HistorySettings(Section):
         description="Memory for readings that wait while the disk refuses them; beyond, QoS 0 ones are dropped.",
     )
     seal_interval_s: float = Field(
-        300.0, gt=0, le=3_600, description="How often what was recorded is compressed, and rolled up where due."
+        900.0,
+        gt=0,
+        le=3_600,
+        description="How often what was recorded is compressed, and rolled up where due; sooner when it is much.",
     )
     keep_readings_days: float = Field(30.0, gt=0, description="Age after which single readings are forgotten.")
     keep_minutes_days: float = Field(366.0, gt=0, description="Age after which rollups of a minute are forgotten.")

@@ -60,6 +60,7 @@ class Maintenance:
         self._stopping = threading.Event()
         self._disk_full = False
         self._told_short = False
+        self._is_full = False
         self._thread = threading.Thread(target=self._run, name="history", daemon=True)
 
     def start(self) -> None:
@@ -100,6 +101,9 @@ class Maintenance:
             if now >= disk_at:
                 disk_at = now + DISK_INTERVAL_S
                 self._guarded(self.watch_disk)
+                self._guarded(self._look_whether_full)
+                if self._is_full:
+                    seal_at = now
 
     def _guarded(self, step: Callable[[], None]) -> None:
         """Whatever goes wrong is told, and tried again when the step is due: every step works in transactions."""
@@ -108,6 +112,11 @@ class Maintenance:
         except Exception as error:
             fault = describe(error)
             log.warning("history: %s: %s", step.__name__, fault.reason, exc_info=None if fault.known else error)
+
+    def _look_whether_full(self) -> None:
+        """What is not sealed yet is in memory too, and is read at the start: so there must not be too much of it."""
+        self._is_full = False
+        self._is_full = self._keeper.is_full()
 
     def tidy(self) -> None:
         """Seal the journal, and merge what is worth it."""

@@ -33,7 +33,7 @@ class RecorderOptions(NamedTuple):
 
     commit_interval_s: float = 0.05
     backlog_bytes: int = 64_000_000
-    seal_interval_s: float = 300.0
+    seal_interval_s: float = 900.0
     min_free_bytes: int = 500_000_000
     limits: Limits = Limits()
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bridge.history import keeper as keeper_module
 from bridge.history import maintenance as maintenance_module
 from bridge.history.maintenance import RESERVE_BYTES, Maintenance, Work, give_up_reserve
 from bridge.history.retention import Limit, Limits
@@ -339,3 +340,16 @@ def test_free_pages_are_counted_as_sqlite_counts_them(store: Store, tmp_path: Pa
 
 def test_the_reserve_is_large_enough_to_delete_with() -> None:
     assert RESERVE_BYTES >= 4_000 * 4_096  # what SQLite's log holds before it is carried over
+
+
+def test_much_that_is_not_sealed_does_not_wait_for_its_turn(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(maintenance_module, "DISK_INTERVAL_S", 0.05)
+    monkeypatch.setattr(keeper_module, "SEAL_READINGS", 100)
+    done = Done()
+    scene = Scene(store)
+    with running(maintenance(store, done, seal_interval_s=3_600)):
+        scene.append([(0, START_US + i, float(i)) for i in range(99)])
+        time.sleep(0.3)
+        assert not done.works
+        scene.append([(0, START_US + 99, 99.0)])
+        eventually(lambda: done.total.sealed == 100)

@@ -162,29 +162,29 @@ async def test_notes_and_presence_reach_every_operator(bridge: Bridge, open_page
     await expect(second.get_by_test_id("note").first).to_contain_text("Pump 3 is <b>loud</b> again")
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-async def test_pictures_for_the_readme(bridge: Bridge, simulators: None, open_page: OpenPage, dark: bool) -> None:
+async def test_pictures_for_the_readme(bridge: Bridge, simulators: None, open_page: OpenPage) -> None:
     """Not a comparison by pixel: people look at these. CI proves that they can be made and that nothing is cut off."""
     ARTIFACTS.mkdir(exist_ok=True)
-    theme = "dark" if dark else "light"
-    page = await open_page(link(bridge), dark=dark)
+    page = await open_page(link(bridge))
     await live(page)
     await page.wait_for_function(f"() => window.fleetwire.store.devices.size === {DEVICES}", timeout=PATIENCE_MS)
     await page.wait_for_timeout(5_000)  # some history for the sparklines
-    await pictures(page, f"fleet-{{width}}-{theme}.png")
+    await pictures(page, "fleet")
     await page.evaluate(
         "location.hash = '#/device/' + encodeURIComponent([...window.fleetwire.store.devices.values()]"
         ".find(d => d.info.model === 'thermostat').id)"
     )
     await expect(page.locator("[data-testid=chart] .main-svg").first).to_be_visible(timeout=PATIENCE_MS)
-    await pictures(page, f"device-{{width}}-{theme}.png")
+    await pictures(page, "device")
 
 
 async def pictures(page: Page, name: str) -> None:
-    """The page as a wall display, a laptop and a telephone show it."""
-    for width, height in ((1440, 900), (1024, 768), (390, 844)):
-        await page.set_viewport_size({"width": width, "height": height})
-        await page.wait_for_timeout(1_200)  # two redraws
-        assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "no sideways scrolling"
-        await page.screenshot(path=ARTIFACTS / name.format(width=width))
+    """The page as a wall display, a laptop and a telephone show it, by day and by night."""
+    for theme in ("light", "dark"):
+        await page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+        for width, height in ((1440, 900), (1024, 768), (390, 844)):
+            await page.set_viewport_size({"width": width, "height": height})
+            await page.wait_for_timeout(1_200)  # two redraws
+            assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "no sideways scrolling"
+            await page.screenshot(path=ARTIFACTS / f"{name}-{width}-{theme}.png")
     await page.set_viewport_size({"width": 1440, "height": 900})

@@ -28,7 +28,7 @@ from tests.support.recorder import Recorder
 from tests.support.servers import say_nothing, speak_http, speak_mqtt_5, tcp_server
 from tests.support.tls import make_tls_files
 
-pytestmark = [pytest.mark.broker, pytest.mark.usefixtures("nothing_blocks"), pytest.mark.alone]
+pytestmark = [pytest.mark.broker, pytest.mark.usefixtures("nothing_blocks")]
 
 CLIENT_ID = "fleetwire-test"
 SHIPPED_CONFIG = Path(__file__).parents[2] / "config" / "mosquitto.conf"
@@ -417,7 +417,7 @@ async def test_half_open_connection_is_noticed(mosquitto: Mosquitto) -> None:
         proxy.silent = True
         began = time.monotonic()
         await recorder.wait_status("disconnected", "half-open")
-        assert 2.5 < time.monotonic() - began <= 1.5 * 5 + 1  # a busy machine is late
+        assert 2.5 < time.monotonic() - began <= 1.5 * 5 + 4  # a busy machine is late
         proxy.silent = False
         await recorder.wait_status("connected")
 

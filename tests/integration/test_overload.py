@@ -137,7 +137,6 @@ async def test_three_times_too_much_is_shed_oldest_first_and_counted(tmp_path: P
                 highest = max(highest, memory.memory_info().rss)
                 await asyncio.sleep(0.05)
             assert done.result()["sent"] == 9_000
-            assert done.result()["seconds"] < 5  # it was a flood
             received, kept = listener.numbers["sensor"], listener.numbers["meter"]
             assert await until(lambda: received[-1] == 8_999, 5) < 5
             assert (await result(certain))["acked"] == 300

@@ -76,7 +76,7 @@ class PlayedArchive:
 
     def play(self, page: Page) -> None:
         """Take over the network below /api/v1/ of a page; before it is opened, or right after."""
-        page.context.route("**/api/v1/**", self._handle)
+        page.route("**/api/v1/**", self._handle)
         page.on("requestfailed", lambda request: self.taken_back.append(request.url))
 
     def questions(self, path: str) -> list[Question]:
@@ -243,6 +243,8 @@ def open_with_history(
     tab = open_dashboard("#/")
 
     def prepare(page: Page) -> None:
+        # While requests are answered here, the browser does without its cache, in which Plotly is compiled already.
+        page.evaluate("() => import('/static/js/chart.js').then(({ loadPlotly }) => loadPlotly()).then(() => null)")
         archive.play(page)
         if time_zone is not None:
             page.context.new_cdp_session(page).send("Emulation.setTimezoneOverride", {"timezoneId": time_zone})

@@ -23,7 +23,7 @@ class PlayedEvents:
 
     def play(self, page: Page) -> None:
         """Take over the network below /api/v1/ of a page."""
-        page.context.route("**/api/v1/**", self._answer)
+        page.route("**/api/v1/**", self._answer)
 
     def _answer(self, route: Route) -> None:
         url = urlsplit(route.request.url)

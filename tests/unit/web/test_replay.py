@@ -326,7 +326,8 @@ async def test_who_does_not_read_makes_the_replay_wait(dashboard: Path, store: S
                 while standing < 10:
                     before_us = timeline.at_us
                     await asyncio.sleep(0.1)
-                    standing = standing + 1 if timeline.at_us == before_us else 0
+                    waits = transport.get_write_buffer_size() > 0  # else only this machine is slow
+                    standing = standing + 1 if waits and timeline.at_us == before_us else 0
             assert timeline.at_us < START_US + (SECONDS - 100) * S, "the whole past fitted into the buffers"
             assert not timeline.is_paused
             assert 0 < transport.get_write_buffer_size() < 400_000  # one tick, and what was there before

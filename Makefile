@@ -5,14 +5,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test chaos lint format unit integration e2e pictures coverage config bench bench-quick clean
+# What asks the history's database anything; run on SQLite and on PostgreSQL.
+STORE_TESTS := $(patsubst %,tests/unit/history/test_%.py,store_postgres store catalog described events keeper query \
+  journal log migrations portrait retention two_bridges)
+
+.PHONY: help demo test chaos lint format unit postgres integration e2e pictures coverage config bench bench-quick clean
 
 help:
 	@echo "make demo    bridge, broker and 50 simulated devices; prints the address of the page"
 	@echo "make test    everything that CI checks: lint, types, unit, real broker, real browser"
 	@echo "make lint    ruff and mypy    make format    let ruff mend what it can"
 	@echo "make chaos   the long fault tests: kills, locks, full disks (20 min)"
-	@echo "make unit | integration | e2e    one kind of test    make coverage    of the unit tests"
+	@echo "make unit | postgres | integration | e2e    one kind of test    make coverage    of the unit tests"
 	@echo "make bench   the figures in README and docs/performance.md (1 hour)    make bench-quick    the main ones (5 min)"
 	@echo "make pictures    the pictures in README    make clean    remove what was made here"
 
@@ -24,15 +28,17 @@ demo: $(VENV)/.installed
 # run on a machine that others use too, a test that fails is tried once more, and pytest tells (R): tests of load twice.
 test: lint
 	.ci/install-tools
-	$(PYTEST) -n 2 tests/unit
+	$(PYTEST) -n 2 -m "not postgres" tests/unit
+	HISTORY_TESTS_ON=postgres $(PYTEST) -n 2 -m "not sqlite" $(STORE_TESTS)
 	$(PYTEST) -n 3 --reruns 1 -m "not alone" tests/integration tests/faults
-	$(PYTEST) --reruns 2 -m alone tests/integration tests/faults
+	$(PYTEST) --reruns 2 -m alone tests/integration
 	$(PYTEST) -n 2 --reruns 1 tests/e2e
 
 # The long versions of what CI runs for a minute: the bridge killed 200 times, a store locked for half a minute, ...
 chaos: $(VENV)/.installed-test
 	.ci/install-tools
-	FAULTS_KILLS=200 FAULTS_LOCK_S=30 $(PYTEST) tests/faults
+	FAULTS_KILLS=200 FAULTS_LOCK_S=30 FAULTS_DAMAGES=300 FAULTS_KEEPER_KILLS=200 FAULTS_COPIES=100 \
+	  $(PYTEST) -n 2 -s tests/faults
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
@@ -43,7 +49,15 @@ format: $(VENV)/.installed-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-unit integration e2e: $(VENV)/.installed-test
+unit: $(VENV)/.installed-test
+	.ci/install-tools
+	$(PYTEST) -m "not postgres" tests/unit
+
+postgres: $(VENV)/.installed-test
+	.ci/install-tools
+	HISTORY_TESTS_ON=postgres $(PYTEST) -m "not sqlite" $(STORE_TESTS) tests/integration/test_postgres.py
+
+integration e2e: $(VENV)/.installed-test
 	.ci/install-tools
 	$(PYTEST) tests/$@
 
@@ -53,7 +67,7 @@ pictures: e2e
 	cp artifacts/device-1440-dark.png docs/images/device.png
 
 coverage: $(VENV)/.installed-test
-	$(BIN)/coverage run -m pytest tests/unit
+	$(BIN)/coverage run -m pytest -m "not postgres" tests/unit
 	$(BIN)/coverage report
 
 # config/fleetwire.toml is generated from bridge/settings.py.

@@ -151,6 +151,8 @@ class App:
         if self.broker is not None:
             await self._quietly(self.broker.stop())
             self.broker = None
+        if self._pipeline is not None:
+            self._pipeline.end()
         if self._recorder is not None:
             await self._quietly(self._recorder.close())
             self._recorder = None
@@ -194,7 +196,8 @@ class App:
             notice = ""
             if store.opened.set_aside is not None:
                 notice = f"The history was damaged ({'; '.join(store.opened.damage)[:300]}). It was set aside as "
-                notice += f"{store.opened.set_aside.name}; a new one has begun."
+                notice += f"{store.opened.set_aside.name}; "
+                notice += "a new one has begun." if store.opened.is_new else "what came before that is there."
                 log.error("%s", notice)
             recorder = Recorder(store, _recorder_options(settings.history), self._counters, now_us, notice)
             return recorder, read_before(store, now_us(), int(settings.live.recent_seconds * 1e6))

@@ -103,6 +103,8 @@ class Pipeline:
         self._unacknowledged: list[tuple[Source, tuple[int, int]]] = []
         self._recorder = recorder
         self._feed = Feed(recorder, fleet) if recorder else None
+        self._delivered = recorder.delivered if recorder else None
+        self._marks: list[bytes] = []  # of the messages since the last flush
         self._closing = False
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}  # for the end of a command, by its id
         hub.stats = self.stats
@@ -128,9 +130,13 @@ class Pipeline:
         counters.received_bytes += len(message.payload)
         if message.duplicate:
             counters.duplicates += 1
+            if self._leave_out(source, message):
+                return
         convention, observations = self._registry.decode(message)
+        untimed = False
         for observation in observations:
             if type(observation) is Readings:
+                untimed |= observation.time_us is None
                 self.fleet.observe_readings(
                     convention.name, source.name, observation, message.received_us, retained=message.retain
                 )
@@ -138,8 +144,23 @@ class Pipeline:
                 self._observe(convention.name, source.name, observation, message)
         if message.ack_token is not None:
             self._unacknowledged.append((source, message.ack_token))
+            if untimed and self._delivered is not None and not message.retain:
+                self._marks.append(self._delivered.note(message.ack_token[1], message.topic, message.payload))
         if self._flush_handle is None:
             self._schedule_flush(message.received_us)
+
+    def _leave_out(self, source: Source, message: Message) -> bool:
+        """Only acknowledge a message that comes again if its readings are recorded, or on their way."""
+        if self._delivered is None or message.ack_token is None:
+            return False
+        mark = self._delivered.recognise(message.ack_token[1], message.topic, message.payload)
+        if mark is None:
+            return False
+        self._marks.append(mark)  # we may die before it is acknowledged this time, too
+        self._unacknowledged.append((source, message.ack_token))
+        if self._flush_handle is None:
+            self._schedule_flush(message.received_us)
+        return True
 
     def _observe(self, convention: str, source: str, observation: Observation, message: Message) -> None:
         """Everything but readings."""
@@ -219,11 +240,12 @@ class Pipeline:
         self._pacer.sent(self.counters.received - self._flushed_messages, writes)
         self._flushed_messages = self.counters.received
         waiting, self._unacknowledged = self._unacknowledged, []
+        marks, self._marks = b"".join(self._marks), []
         if self._feed is None:
             self._acknowledge(waiting)
         else:
             readings = len(batch) if batch is not None else 0
-            self._feed.hand_over(self.hub.log_channel.offset, now_us, readings, waiting or None)
+            self._feed.hand_over(self.hub.log_channel.offset, now_us, readings, waiting or None, marks)
 
     def _publish_changes(self, now_us: int) -> None:
         changes = self.fleet.take_changes()
@@ -438,6 +460,11 @@ class Pipeline:
             self._fleet_handle.cancel()
             self._fleet_handle = None
         self._flush_fleet()
+
+    def end(self) -> None:
+        """Hand over what has happened since `close`: notes, and commands that ended with their connection."""
+        if self._feed is not None:
+            self._feed.hand_over(self.hub.log_channel.offset, self._clock())
 
 
 class _Listener:

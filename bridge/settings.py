@@ -246,7 +246,7 @@ class HistorySettings(Section):
     url: SecretStr = Field(
         SecretStr(""),
         description="Database for the history; empty: SQLite file history.db in data_dir. "
-        "Others: sqlite:////path/file.db, postgresql+pg8000://user:password@host/database.",
+        "Others: sqlite:////path/file.db, postgresql://user:password@host/database.",
     )
     commit_interval_ms: int = Field(
         50,
@@ -283,10 +283,10 @@ class HistorySettings(Section):
     @classmethod
     def _url_is_known(cls, url: SecretStr) -> SecretStr:
         text = url.get_secret_value()
-        if text and not text.startswith(("sqlite:///", "postgresql+")):
+        if text and not text.startswith(("sqlite:///", "postgresql://", "postgresql+pg8000://")):
             # Not quoted: it may hold a password.
             raise ValueError(
-                "must look like sqlite:////path/file.db or postgresql+pg8000://user:password@host/database"
+                "must look like sqlite:////path/file.db or postgresql://user:password@host/database"
             )
         return url
 

@@ -18,8 +18,9 @@ counts, and VictoriaMetrics is asked to merge all before its files are measured.
     VictoriaMetrics    1.79 of Debian, the same requests
 
 Before anything is timed, count, smallest and largest of twenty series, less those of texts, must be those of the
-readings. Questions are asked one at a time: a series over a day or the month in 500 buckets (smallest and largest of each), the newest value of
-every series at a moment, and 250 series over a day in 500 buckets each. Fleetwire answers with the readings themselves.
+readings. Questions are asked one at a time: a series over a day or the month in 500 buckets (smallest and largest of
+each), the newest value of every series at a moment, and 250 series over a day in 500 buckets each. Fleetwire answers
+with the readings themselves.
 
 Memory of those that run in our process is what it grew by; of servers, all they have.
 

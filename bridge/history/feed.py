@@ -42,8 +42,11 @@ class Feed:
     def happen(self, event: Event) -> None:
         self._events.append(event)
 
-    def hand_over(self, offset: int, now_us: int, readings: int = 0, token: Any = None) -> None:
-        """All of it is on its way to the disk. `offset`: of the log channel; `token` comes back when it is safe."""
+    def hand_over(self, offset: int, now_us: int, readings: int = 0, token: Any = None, marks: bytes = b"") -> None:
+        """All of it is on its way to the disk. `offset`: of the log channel; `token` comes back when it is safe.
+
+        `marks`: see `Entry`; of messages all of whose readings are in it.
+        """
         births = self._births if self._births.devices or self._births.series else None
         if not (self._frames or self._messages or births or self._events or token is not None):
             return
@@ -57,6 +60,7 @@ class Feed:
                 births,
                 tuple(self._events),
                 token,
+                marks,
             )
         )
         self._begin()

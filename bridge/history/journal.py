@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from bridge.history.catalog import Births
 from bridge.history.events import Event
+from bridge.history.redelivery import Marks
 from bridge.history.store import Store
 from bridge.history.store_faults import describe
 
@@ -35,7 +36,8 @@ class Entry(NamedTuple):
     """What one flush of the pipeline adds to the log: all of it becomes durable, or nothing.
 
     `frames` and `messages` (frames of readings and JSON messages, each with its offset) have all the offsets of the
-    `log` channel from the last entry's `offset` + 1 to `offset`. `token`: comes back when it is safe.
+    `log` channel from the last entry's `offset` + 1 to `offset`. `token`: comes back when it is safe. `marks`: to
+    recognise a second delivery of its messages by (redelivery.py).
     """
 
     offset: int
@@ -46,6 +48,7 @@ class Entry(NamedTuple):
     births: Births | None = None
     events: tuple[Event, ...] = ()
     token: Any = None
+    marks: bytes = b""
 
     @property
     def size(self) -> int:
@@ -76,18 +79,26 @@ class Journal:
         backlog_bytes: int,
         on_commit: Callable[[list[Entry]], None],
         on_failure: Callable[[Failure | None], None],
+        marks: bytes = b"",
     ) -> None:
+        """`marks`: those that the run before has left."""
         self._store = store
         self._run_no = run
         self._interval_s = commit_interval_s
         self._backlog_bytes = backlog_bytes
         self._on_commit = on_commit
         self._on_failure = on_failure
+        self._marks = Marks(marks, time.monotonic())
         self._waiting: deque[Entry] = deque()
         self._readings = 0  # of those that wait
         self._bytes = 0
         self._lost = 0
         self._stopping = False
+        self._drains = 0  # how often somebody has asked for all to be written at once
+        self._draining = False
+        self._refusals = 0
+        self._done = 0
+        self._is_idle = True  # nothing is being committed or told
         self._changed = threading.Condition()
         self._commits: int | None = None  # how many the store has had, as far as we know
         self._oldest_us: int | None = None  # when the oldest entry that is not safe yet was handed over
@@ -106,7 +117,7 @@ class Journal:
                 self._oldest_us = entry.now_us
             if self._bytes > self._backlog_bytes:
                 self._drop()
-            self._changed.notify()
+            self._changed.notify_all()
 
     @property
     def readings_waiting(self) -> int:
@@ -119,15 +130,34 @@ class Journal:
         return self._lost
 
     @property
+    def done(self) -> int:
+        """Commits of this run: while it rises, the disk answers."""
+        return self._done
+
+    @property
     def oldest_us(self) -> int | None:
         """When the oldest entry that is not safe yet was handed over."""
         return self._oldest_us
+
+    def drain(self, timeout_s: float) -> bool:
+        """Write what waits, once more if it was refused, and tell it; whether everything is safe. It goes on."""
+        with self._changed:
+            self._drains += 1
+            self._draining = True
+            refusals = self._refusals
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._has_nothing_to_do() or self._refusals > refusals, timeout_s)
+            self._draining = False
+            return self._has_nothing_to_do()
+
+    def _has_nothing_to_do(self) -> bool:
+        return self._is_idle and not self._first
 
     def stop(self, timeout_s: float) -> bool:
         """Write what waits, try the last one once more if it is refused, and end; whether everything is safe."""
         with self._changed:
             self._stopping = True
-            self._changed.notify()
+            self._changed.notify_all()
         self._thread.join(timeout_s)
         return not self._thread.is_alive() and not self._first
 
@@ -150,13 +180,16 @@ class Journal:
         """The entries of the next commit; none: it is time to end."""
         with self._changed:
             while not self._first:
+                self._is_idle = True
+                self._changed.notify_all()
                 if self._stopping:
                     return []
                 self._changed.wait()
+            self._is_idle = False
         began = time.monotonic()
         with self._changed:
             # The first of a burst is committed with what comes within the interval after the commit before it.
-            while not self._stopping and self._readings < COMMIT_READINGS:
+            while not (self._stopping or self._draining) and self._readings < COMMIT_READINGS:
                 left_s = self._next_commit_s - began
                 if left_s <= 0:
                     break
@@ -182,6 +215,7 @@ class Journal:
         pause_s = FIRST_PAUSE_S
         failed = False
         while True:
+            drains = self._drains
             try:
                 if not (failed and self._is_committed()):
                     self.commit(entries)
@@ -195,12 +229,16 @@ class Journal:
                     if self._stopping:
                         self._waiting.extendleft(reversed(entries))
                         return False
-                    self._changed.wait_for(lambda: self._stopping, pause_s)
+                    self._refusals += 1
+                    self._changed.notify_all()
+                    self._changed.wait_for(lambda: self._stopping or self._drains > drains, pause_s)  # noqa: B023
                 pause_s = min(LONGEST_PAUSE_S, 2 * pause_s)
                 continue
             if failed:
                 log.warning("recording again")
                 self._on_failure(None)
+            self._done += 1
+            self._marks.add(b"".join(entry.marks for entry in entries), time.monotonic())
             return True
 
     def commit(self, entries: list[Entry]) -> None:
@@ -209,7 +247,9 @@ class Journal:
         messages = [message for entry in entries for message in entry.messages]
         births = [entry for entry in entries if entry.births]
         events = [event for entry in entries for event in entry.events]
-        if not (frames or messages or births or events):
+        marks = b"".join(entry.marks for entry in entries)
+        # Marks alone: of what is recorded already, and came again before it was acknowledged.
+        if not (frames or messages or births or events or marks):
             return
         with self._store.writing() as writer:
             writer.check_run(self._run_no)
@@ -220,6 +260,8 @@ class Journal:
             writer.append_messages(messages)
             writer.append(frames)
             writer.set_log_offset(entries[-1].offset)
+            if marks:
+                writer.set_marks(self._marks.joined(marks, time.monotonic()))
             self._commits = writer.commits()
             writer.set_commits(self._commits + 1)
         self._commits += 1

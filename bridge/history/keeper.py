@@ -58,6 +58,13 @@ class Sealed(NamedTuple):
     offset: int  # the journal is sealed up to here
 
 
+class Unreadable(NamedTuple):
+    """A commit of the journal that is not as it was written. `data`: what there is instead."""
+
+    offset: int
+    data: bytes
+
+
 class Merged(NamedTuple):
     """What merging did. `damaged`: chunks that could not be read and were left alone."""
 
@@ -88,11 +95,11 @@ class Keeper:
         """Turn the oldest part of the journal into chunks. Call again until it returns None: nothing is left.
 
         Raises:
-            Damaged: the journal is not as it was written.
+            Damaged: what comes next is not as it was written; see `find_unreadable`.
         """
         with self._store.reading() as snapshot:
             before = snapshot.sealed_offset()
-            commits = list(snapshot.read_commits(before, SEAL_READINGS))
+            commits = _read_commits(snapshot, before)
             if not commits:
                 return None
             arrivals = decode_arrivals(data for _, data in commits)
@@ -107,6 +114,18 @@ class Keeper:
             with self._store.writing() as writer:
                 writer.drop_journal(upto)
         return Sealed(len(arrivals), len(chunks), sealing.duplicates, sealing.n_conflicts, sealing.conflicts, offset)
+
+    def find_unreadable(self) -> Unreadable | None:
+        """The commit at which sealing stops, if it cannot be read."""
+        with self._store.reading() as snapshot:
+            found = snapshot.next_commit(snapshot.sealed_offset())
+        return None if found is None or found[2] else Unreadable(found[0], found[1])
+
+    def give_up(self, unreadable: Unreadable) -> None:
+        """Go on after a commit that cannot be read: until then no question is answered that concerns the journal."""
+        with self._store.writing() as writer:
+            writer.mark_sealed(writer.sealed_offset(), unreadable.offset)
+            writer.drop_journal(unreadable.offset)
 
     def merge(self, now_us: int) -> Merged:
         """Merge what is worth merging now, and make the rollups of what has none."""
@@ -156,6 +175,21 @@ class Keeper:
             writer.forget_descriptions(min(kept_from))
             writer.forget_events(min(kept_from))
         return removed
+
+
+def _read_commits(snapshot: Snapshot, after_offset: int) -> list[tuple[int, bytes]]:
+    """The oldest commits after an offset; only those before one that cannot be read.
+
+    Raises:
+        Damaged: that is the first.
+    """
+    commits: list[tuple[int, bytes]] = []
+    try:
+        commits.extend(snapshot.read_commits(after_offset, SEAL_READINGS))
+    except Damaged:
+        if not commits:
+            raise
+    return commits
 
 
 def _drop_known(snapshot: Snapshot, sealing: Sealing) -> Sealing:

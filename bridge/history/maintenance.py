@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from bridge.history.faults import Damaged
 from bridge.history.keeper import Keeper
 from bridge.history.retention import Limits
 from bridge.history.store import Store
@@ -33,7 +34,8 @@ class Work(NamedTuple):
     duplicates: int = 0  # readings that were there already
     conflicts: int = 0  # readings that were there with another value, and were refused
     forgotten: int = 0  # chunks
-    damaged: int = 0  # chunks that could not be read, and were left alone
+    damaged: int = 0  # chunks that could not be read, and were left alone; commits of the journal that were given up
+    notice: str = ""  # what people must know of it
 
 
 class Maintenance:
@@ -61,6 +63,7 @@ class Maintenance:
         self._disk_full = False
         self._told_short = False
         self._is_full = False
+        self._damaged: set[str] = set()  # what has been told of
         self._thread = threading.Thread(target=self._run, name="history", daemon=True)
 
     def start(self) -> None:
@@ -120,14 +123,45 @@ class Maintenance:
 
     def tidy(self) -> None:
         """Seal the journal, and merge what is worth it."""
-        while not self._stopping.is_set() and (sealed := self._keeper.seal()) is not None:
+        self._guarded(self.seal)  # whatever keeps it from being sealed does not keep chunks from being merged
+        merged = self._keeper.merge(self._clock())
+        new = set(merged.damaged) - self._damaged
+        if new:
+            self._damaged |= new
+            log.error("history: damaged chunks were left alone: %s", ", ".join(sorted(new)[:10]))
+            self._on_work(Work(damaged=len(new)))
+
+    def seal(self) -> None:
+        """Seal the journal. What cannot be read of it is set aside, and the rest goes on."""
+        while not self._stopping.is_set():
+            try:
+                sealed = self._keeper.seal()
+            except Damaged:
+                if not self._set_aside():
+                    raise
+                continue
+            if sealed is None:
+                return
             self._on_work(Work(sealed.readings, sealed.duplicates, sealed.n_conflicts))
             for conflict in sealed.conflicts:
                 log.warning("history: two values for one time, the first stays: %s", conflict)
-        merged = self._keeper.merge(self._clock())
-        if merged.damaged:
-            log.error("history: damaged chunks were left alone: %s", ", ".join(merged.damaged[:10]))
-            self._on_work(Work(damaged=len(merged.damaged)))
+
+    def _set_aside(self) -> bool:
+        """Take a commit that cannot be read out of the journal, into a file beside the history if that is a file."""
+        unreadable = self._keeper.find_unreadable()
+        if unreadable is None:
+            return False
+        notice = f"A part of the history was damaged (the readings of one commit, up to offset {unreadable.offset})"
+        path = self._store.path
+        if path is not None:
+            aside = path.with_name(f"{path.name}.damaged-commit-{unreadable.offset}")
+            aside.write_bytes(unreadable.data)
+            notice += f". It was set aside as {aside.name}"
+        notice += "; the rest goes on."
+        self._keeper.give_up(unreadable)
+        log.error("%s", notice)
+        self._on_work(Work(damaged=1, notice=notice))
+        return True
 
     def forget(self) -> None:
         """Remove what is beyond the limits."""

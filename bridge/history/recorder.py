@@ -15,6 +15,7 @@ from bridge.core.counters import Counters
 from bridge.history.archive import Archive
 from bridge.history.journal import Entry, Failure, Journal
 from bridge.history.maintenance import Maintenance, Work
+from bridge.history.redelivery import Delivered
 from bridge.history.retention import Limits
 from bridge.history.store import Store
 
@@ -25,7 +26,10 @@ SLOW_US = 2_000_000
 # What a returning program may be told from the disk: as much as from memory, and read in some hundredths of a second.
 MAX_RESUME_BYTES = 8_000_000
 MAX_RUN_DIGITS = 18  # of a number that a client sends: `int` refuses thousands with an error
+MAX_NOTICE = 1_000  # characters: it is told to every dashboard
+CATCHING_UP = "writing what has waited"
 DRAIN_S = 3.0  # at the end, for what waits; the broker keeps what did not make it
+LAST_S = 1.0  # for the little that happens after that
 
 
 class RecorderOptions(NamedTuple):
@@ -88,6 +92,10 @@ class Recorder:
         with store.writing() as writer:
             self.run, self.first_offset = writer.begin_run()
             self._runs = writer.runs()
+            marks = writer.marks()
+        self.delivered = Delivered(marks)
+        self._told_done = 0
+        self._answered_us = 0  # when the disk has answered, as far as was looked
         self._journal = Journal(
             store,
             run=self.run,
@@ -95,6 +103,7 @@ class Recorder:
             backlog_bytes=options.backlog_bytes,
             on_commit=lambda entries: self._call(self._committed, entries),
             on_failure=lambda failure: self._call(self._failed, failure),
+            marks=marks,
         )
         self._maintenance = Maintenance(
             store,
@@ -125,12 +134,16 @@ class Recorder:
         """Notice a disk that hangs, and tell how much waits. Called some four times a second."""
         journal, failure = self._journal, self._failure
         oldest_us = journal.oldest_us
+        if journal.done != self._told_done:
+            self._told_done, self._answered_us = journal.done, now_us
         since_us, reason = self.recording.since_us, ""
         state = "recording"
         if failure is not None:
             state, since_us, reason = "failing", failure.since_us, failure.reason
         elif oldest_us is not None and now_us - oldest_us > SLOW_US:
-            state, since_us, reason = "failing", oldest_us, "the disk does not answer"
+            catches_up = 0 <= now_us - self._answered_us <= SLOW_US
+            state, since_us = "failing", oldest_us
+            reason = CATCHING_UP if catches_up else "the disk does not answer"
         elif self.recording.state != "recording":
             since_us = now_us
         waiting = journal.readings_waiting if state == "failing" else 0
@@ -161,17 +174,21 @@ class Recorder:
             return None
 
     async def drain(self) -> None:
-        """Write what waits, and tell that it is safe. What the disk still refuses was not acknowledged."""
-        drained = await asyncio.to_thread(self._journal.stop, DRAIN_S)
+        """Write what waits, and tell that it is safe. What the disk still refuses was not acknowledged.
+
+        What happens afterwards (the last notes, commands that end with their connection) is written by `close`.
+        """
+        drained = await asyncio.to_thread(self._journal.drain, DRAIN_S)
         if not drained:
             log.error("not everything was recorded; the broker keeps what it handed over at QoS 1")
         await asyncio.sleep(0)  # the last commits are told by callbacks that are queued by now
 
     async def close(self) -> None:
-        """End maintenance and questions, and close the store."""
+        """Write the last of it, end maintenance and questions, and close the store."""
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
+        self._journal.stop(LAST_S)
         self._maintenance.stop(DRAIN_S)
         self.archive.close()
         self._store.close()
@@ -203,3 +220,7 @@ class Recorder:
         counters.conflicts += work.conflicts
         counters.forgotten += work.forgotten
         counters.damaged += work.damaged
+        if work.notice:
+            notice = f"{self.recording.notice} {work.notice}".strip()[:MAX_NOTICE]
+            self.recording = self.recording._replace(notice=notice)
+            self.on_change(self.recording)

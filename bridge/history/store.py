@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sqlalchemy import Engine, create_engine
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, NoResultFound
 
-from bridge.history import store_sqlite
+from bridge.history import store_postgres, store_sqlite
 from bridge.history.faults import Damaged, HistoryError
+from bridge.history.store_log import LogHeads, read_heads
 from bridge.history.store_migrations import STEPS, Step, migrate
 from bridge.history.store_session import Snapshot, Writer
 from bridge.history.store_sqlite import WRITES
@@ -48,6 +49,7 @@ class Store:
         self._url = url
         self.path = store_sqlite.file_of(url)  # None: not a file of ours
         self._engine = _make_engine(url)
+        self._writing = self._engine.execution_options(**{WRITES: True})  # the same connections
         try:
             with self.writing() as writer:
                 before, after = migrate(writer.connection, steps)
@@ -63,19 +65,14 @@ class Store:
     @contextmanager
     def reading(self) -> Iterator[Snapshot]:
         """A transaction that sees one moment."""
-        with self._engine.connect() as connection:
-            if not store_sqlite.is_sqlite(self._url):
-                connection = connection.execution_options(isolation_level="REPEATABLE READ")
-            with connection.begin():
-                yield Snapshot(connection)
+        with self._engine.connect() as connection, connection.begin():
+            yield Snapshot(connection)
 
     @contextmanager
     def writing(self) -> Iterator[Writer]:
         """A transaction that is durable when the block ends; an exception in it undoes everything."""
-        with self._engine.connect() as plain:
-            connection = plain.execution_options(**{WRITES: True})
-            with connection.begin():
-                yield Writer(connection)
+        with self._writing.connect() as connection, connection.begin():
+            yield Writer(connection)
 
     def find_damage(self, *, everything: bool) -> list[str]:
         """What is not as it was written, in words; empty if all is well.
@@ -95,6 +92,16 @@ class Store:
             if not store_sqlite.is_damage(error):
                 raise
             return [str(error.orig)]
+
+    def count_lost(self, heads: LogHeads) -> int:
+        """Commits that a SQLite file has lost to damage in its log. Before anything is written."""
+        with self._engine.connect() as connection:
+            return heads.count_lost(connection)
+
+    def empty_log(self) -> None:
+        """Carry the log of a SQLite file over into the database, and begin it anew."""
+        with self._engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def reusable_bytes(self) -> int:
         """Free pages within a SQLite file: it takes so much more before it grows. 0 for other databases."""
@@ -127,8 +134,13 @@ def open_store(url: str, now_us: int) -> Store:
         Damaged: the damage is not in a file that we could set aside.
     """
     damage: list[str] = []
+    path = store_sqlite.file_of(url)
+    heads = read_heads(path) if path is not None and path.exists() else None
     try:
         store = Store(url)
+        # Not if another program writes just now: then the log is not what it was when it was looked at.
+        if heads and path and (lost := store.count_lost(heads)) and read_heads(path) == heads:
+            return _go_on_without(store, lost, now_us)
         damage = store.find_damage(everything=False)
         if not damage:
             return store
@@ -137,7 +149,8 @@ def open_store(url: str, now_us: int) -> Store:
         if not store_sqlite.is_damage(error):
             raise
         damage = [str(error.orig)]
-    path = store_sqlite.file_of(url)
+    except (NoResultFound, ValueError) as error:  # rows that are there in every history, and numbers that are numbers
+        damage = [f"history_meta: {error}"]
     if path is None:
         raise Damaged("; ".join(damage))
     aside = store_sqlite.set_aside(path, now_us)
@@ -146,9 +159,24 @@ def open_store(url: str, now_us: int) -> Store:
     return store
 
 
+def _go_on_without(store: Store, lost: int, now_us: int) -> Store:
+    """With what came before a damaged place in the log, under a new epoch; a copy of the log is set aside."""
+    assert store.path is not None
+    aside = store_sqlite.copy_log(store.path, now_us)
+    store.epoch = secrets.token_hex(8)
+    with store.writing() as writer:
+        writer.set_epoch(store.epoch)
+    store.empty_log()  # else the next start would find the same again
+    damage = (f"{lost} commits in its log cannot be read", *store.find_damage(everything=False))
+    store.opened = store.opened._replace(damage=damage, set_aside=aside)
+    return store
+
+
 def _make_engine(url: str) -> Engine:
-    if not store_sqlite.is_sqlite(url):
-        return create_engine(url)
+    if store_postgres.is_postgres(url):
+        engine = create_engine(store_postgres.with_driver(url), **store_postgres.options())
+        store_postgres.prepare(engine)
+        return engine
     path = store_sqlite.file_of(url)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)

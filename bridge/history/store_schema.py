@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -14,9 +16,34 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    TypeDecorator,
 )
 
 metadata = MetaData()
+
+_ESCAPE, _NUL, _ITSELF = "\ue000", "\ue0000", "\ue0001"
+
+
+class Words(TypeDecorator[str]):
+    """A text of devices or people. PostgreSQL keeps all but NUL, so there it is told in other words, and back again;
+    and it sorts by language where it is not told otherwise, while ours are compared with what Python sorts."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Any) -> Any:
+        return dialect.type_descriptor(Text(collation="C") if dialect.name == "postgresql" else Text())
+
+    def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
+        if value is None or dialect.name != "postgresql" or not (_ESCAPE in value or "\0" in value):
+            return value
+        return value.replace(_ESCAPE, _ITSELF).replace("\0", _NUL)
+
+    def process_result_value(self, value: str | None, dialect: Any) -> str | None:
+        if value is None or dialect.name != "postgresql" or _ESCAPE not in value:
+            return value
+        return value.replace(_NUL, "\0").replace(_ITSELF, _ESCAPE)
+
 
 # Facts about the store itself: schema, epoch, how far the journal is sealed, from when each resolution is kept.
 meta = Table("history_meta", metadata, Column("key", Text, primary_key=True), Column("value", Text, nullable=False))
@@ -95,16 +122,16 @@ series = Table(
     "history_series",
     metadata,
     Column("series_id", BigInteger, primary_key=True, autoincrement=False),
-    Column("device_id", Text, nullable=False),
-    Column("metric", Text, nullable=False),
-    Column("kind", Text, nullable=False),
+    Column("device_id", Words, nullable=False),
+    Column("metric", Words, nullable=False),
+    Column("kind", Words, nullable=False),
 )
 
 # What a device or a series was called, by time: a row for each change. `subject` is a device id or a series id.
 description = Table(
     "history_description",
     metadata,
-    Column("subject", Text, primary_key=True),
+    Column("subject", Words, primary_key=True),
     Column("is_device", Boolean, primary_key=True),
     Column("since_us", BigInteger, primary_key=True, autoincrement=False),
     Column("info", Text, nullable=False),  # JSON
@@ -116,7 +143,7 @@ text = Table(
     metadata,
     Column("series_id", BigInteger, primary_key=True, autoincrement=False),
     Column("code", Integer, primary_key=True, autoincrement=False),
-    Column("text", Text, nullable=False),
+    Column("text", Words, nullable=False),
 )
 
 # What happened beside readings (events.py): availability, commands, notes.
@@ -125,8 +152,8 @@ event = Table(
     metadata,
     Column("event_id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
     Column("time_us", BigInteger, nullable=False),
-    Column("kind", Text, nullable=False),
-    Column("device_id", Text, nullable=False),  # empty: of no device
+    Column("kind", Words, nullable=False),
+    Column("device_id", Words, nullable=False),  # empty: of no device
     Column("data", Text, nullable=False),  # JSON
 )
 Index("history_event_by_time", event.c.kind, event.c.time_us)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode, b64encode
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy.exc import NoResultFound
 
 from bridge.history import store_catalog, store_chunks, store_events
 from bridge.history.arrivals import decode_arrivals, split_frames
@@ -20,12 +22,14 @@ from bridge.history.store_schema import journal, message, meta
 
 _EPOCH, _SEALED, _LOG, _RUNS, _KEPT_FROM = "epoch", "sealed_offset", "log_offset", "runs", "kept_from_{}"
 _COMMITS_DONE = "commits"
+_MARKS = "marks"
 RUNS_KEPT = 100  # runs of the bridge that are remembered; who returns from an earlier one gets a snapshot
 
 # Built once: for statements as small as these, to build them costs more than to run them.
 _APPEND = insert(journal)
 _APPEND_MESSAGE = insert(message)
 _SET = update(meta).where(meta.c.key == bindparam("name")).values(value=bindparam("new"))
+_GET = select(meta.c.value).where(meta.c.key == bindparam("name"))
 _LAST_OFFSET = select(func.max(journal.c.last_offset))
 _COMMITS = (
     select(journal.c.last_offset, journal.c.readings, journal.c.checksum, journal.c.data)
@@ -73,6 +77,11 @@ class Snapshot:
             if max_readings is not None and found >= max_readings:
                 return
 
+    def next_commit(self, after_offset: int) -> tuple[int, bytes, bool] | None:
+        """(last offset, bytes, whether they are as they were written) of the first commit after an offset."""
+        row = self.connection.execute(_COMMITS.limit(1), {"after_offset": after_offset}).one_or_none()
+        return None if row is None else (row.last_offset, row.data, checksum(row.data) == row.checksum)
+
     def read_frames(self, after_offset: int, limit: int) -> list[bytes]:
         """The oldest `limit` frames after this offset, as they were appended. Only those not sealed yet are there."""
         frames: list[bytes] = []
@@ -89,6 +98,11 @@ class Snapshot:
     def commits(self) -> int:
         """How many commits the log has had, of whatever they consisted."""
         return int(self._get(_COMMITS_DONE))
+
+    def marks(self) -> bytes:
+        """What the last commits left to recognise a second delivery by (redelivery.py)."""
+        found = self.connection.execute(_GET, {"name": _MARKS}).scalar_one_or_none()
+        return b64decode(found or "")
 
     def runs(self) -> dict[int, int]:
         """The last runs of the bridge by number, and the offset of the log at which each began."""
@@ -204,6 +218,11 @@ class Snapshot:
         """What is not as it was written: of the journal, and of the chunks too if `everything` (reads all of it)."""
         damage: list[str] = []
         try:
+            for read in (self.sealed_offset, self.log_offset, self.commits, self.runs, self.marks, self.kept_from):
+                read()
+        except (NoResultFound, ValueError) as error:
+            damage.append(f"history_meta: {error}")
+        try:
             blobs = [data for _, data in self.read_commits(BEGINNING_US)]
             decode_arrivals(blobs)
         except Damaged as error:
@@ -211,7 +230,7 @@ class Snapshot:
         return damage + store_chunks.find_damaged(self.connection) if everything else damage
 
     def _get(self, key: str) -> str:
-        return str(self.connection.execute(select(meta.c.value).where(meta.c.key == key)).scalar_one())
+        return str(self.connection.execute(_GET, {"name": key}).scalar_one())
 
 
 class Writer(Snapshot):
@@ -221,6 +240,10 @@ class Writer(Snapshot):
         """A new, empty history."""
         values = {_EPOCH: epoch, _SEALED: "0", _LOG: "0", _COMMITS_DONE: "0", _RUNS: "{}"}
         self.connection.execute(insert(meta), [{"key": key, "value": value} for key, value in values.items()])
+
+    def set_epoch(self, epoch: str) -> None:
+        """What was told of this history before is not all in it any more."""
+        self._set(_EPOCH, epoch)
 
     def begin_run(self) -> tuple[int, int]:
         """A run of the bridge begins: its number, and the offset from which its log goes on."""
@@ -245,6 +268,9 @@ class Writer(Snapshot):
 
     def set_commits(self, commits: int) -> None:
         self._set(_COMMITS_DONE, str(commits))
+
+    def set_marks(self, marks: bytes) -> None:
+        self._set_or_add(_MARKS, b64encode(marks).decode())
 
     def append_messages(self, messages: Sequence[tuple[int, bytes]]) -> None:
         """Messages of the log that are no frames, with their offsets."""
@@ -314,13 +340,14 @@ class Writer(Snapshot):
         self.connection.execute(delete(message).where(message.c.log_offset <= to_offset))
 
     def set_kept_from(self, resolution: int, from_us: int) -> None:
-        key = _KEPT_FROM.format(resolution)
-        row = {"value": str(from_us)}
-        if not self.connection.execute(update(meta).where(meta.c.key == key).values(row)).rowcount:
-            self.connection.execute(insert(meta).values(key=key, **row))
+        self._set_or_add(_KEPT_FROM.format(resolution), str(from_us))
 
     def _set(self, key: str, value: str) -> None:
         self.connection.execute(_SET, {"name": key, "new": value})
+
+    def _set_or_add(self, key: str, value: str) -> None:
+        if not self.connection.execute(_SET, {"name": key, "new": value}).rowcount:
+            self.connection.execute(insert(meta).values(key=key, value=value))
 
     def forget_descriptions(self, before_us: int) -> int:
         return store_catalog.forget_descriptions(self.connection, before_us)

@@ -69,7 +69,7 @@ def wrap(countdown: Countdown) -> None:
         return counted
 
     Journal.commit = counted_commit  # type: ignore[method-assign]
-    Store.writing = counted_writing  # type: ignore[method-assign, assignment]
+    Store.writing = counted_writing  # type: ignore[method-assign]
     Pipeline._acknowledge_all = counted_acknowledge  # type: ignore[method-assign]
     Keeper.seal = around(Keeper.seal, "in_seal")  # type: ignore[method-assign]
     Keeper.merge = around(Keeper.merge, "in_merge")  # type: ignore[method-assign]

@@ -15,9 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bridge.app import App
 from bridge.core.frame import decode_frame
+from bridge.history.events import NOTE
 from bridge.history.query import History
 from bridge.history.store import Store
+from bridge.settings import load_settings
 from tests.support.bridge import Bridge
 from tests.support.live_client import LiveClient, Message, Readings
 from tests.support.live_load import counters
@@ -341,6 +344,27 @@ async def test_an_orderly_stop_in_full_flow_loses_nothing(place: Place) -> None:
     print(f"stopped after {len(between)} readings; {len(arrived) - count} came twice")
     assert sorted(set(arrived)) == list(range(count))
     assert len(arrived) == count  # what was recorded before the stop was acknowledged before it, too
+
+
+async def test_a_note_written_while_the_bridge_stops_is_recorded(place: Place) -> None:
+    """Dashboards are sent away after the last readings are safe; until then they can write."""
+    app = App(load_settings({"data_dir": place.data, "mqtt": {"urls": [place.mosquitto.url]}, "web": {"port": 0}}))
+    await app.start()
+    assert app._recorder is not None
+    assert app._pipeline is not None
+    drain, hub = app._recorder.drain, app._pipeline.hub
+
+    async def drain_and_be_told() -> None:
+        await drain()
+        hub.write_note("the last word", "me", int(time.time() * 1e6))
+
+    app._recorder.drain = drain_and_be_told  # type: ignore[method-assign]
+    await app.stop()
+    store = Store(f"sqlite:///{place.file}")
+    with store.reading() as snapshot:
+        notes = snapshot.find_events(0, 2**60, kinds=[NOTE])
+    store.close()
+    assert [note.data["text"] for note in notes] == ["the last word"]
 
 
 # ----- without a history, and with a damaged one ----------------------------------------------------------

@@ -81,22 +81,29 @@ class LiveClient:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
         sock.setblocking(False)
         client = cls(sock)
-        await client._loop.sock_connect(sock, ("127.0.0.1", port or bridge.port))
+        try:
+            await client._begin(bridge, port, protocol)
+        except BaseException:
+            client.leave()
+            raise
+        return client
+
+    async def _begin(self, bridge: Bridge, port: int, protocol: str) -> None:
+        await self._loop.sock_connect(self._sock, ("127.0.0.1", port or bridge.port))
         key = base64.b64encode(os.urandom(16)).decode()
-        await client._loop.sock_sendall(
-            sock,
+        await self._loop.sock_sendall(
+            self._sock,
             f"GET /ws HTTP/1.1\r\nHost: 127.0.0.1:{bridge.port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Protocol: {protocol}\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n"
             f"Authorization: Bearer {bridge.token}\r\n\r\n".encode(),
         )
         head = bytearray()
         while not head.endswith(b"\r\n\r\n"):
-            byte = await client._loop.sock_recv(sock, 1)
+            byte = await self._loop.sock_recv(self._sock, 1)
             assert byte, head
             head += byte
         assert head.startswith(b"HTTP/1.1 101 "), head
-        await client.until(lambda m: isinstance(m, dict) and m["type"] == "welcome")
-        return client
+        await self.until(lambda m: isinstance(m, dict) and m["type"] == "welcome")
 
     def widen(self) -> None:
         """From here on as much room in the kernel as any client has: who goes on reading is not slow any more."""

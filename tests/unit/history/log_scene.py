@@ -129,7 +129,9 @@ def locked(path: Path) -> Iterator[None]:
 class Running:
     """A journal and all that it tells, in order."""
 
-    def __init__(self, store: Store, *, interval_s: float = 0.0, backlog_bytes: int = 10**9) -> None:
+    def __init__(
+        self, store: Store, *, interval_s: float = 0.0, backlog_bytes: int = 10**9, marks: bytes = b""
+    ) -> None:
         self.told: list[Entry] = []
         self.batches: list[tuple[float, list[Entry]]] = []
         self.failures: list[Failure | None] = []
@@ -145,6 +147,7 @@ class Running:
             backlog_bytes=backlog_bytes,
             on_commit=self._on_commit,
             on_failure=self.failures.append,
+            marks=marks,
         )
 
     def _on_commit(self, entries: list[Entry]) -> None:
@@ -162,9 +165,11 @@ class Running:
 
 
 @contextmanager
-def running(store: Store, *, interval_s: float = 0.0, backlog_bytes: int = 10**9) -> Iterator[Running]:
+def running(
+    store: Store, *, interval_s: float = 0.0, backlog_bytes: int = 10**9, marks: bytes = b""
+) -> Iterator[Running]:
     """A started journal; at the end it is stopped, and the store closed."""
-    one = Running(store, interval_s=interval_s, backlog_bytes=backlog_bytes)
+    one = Running(store, interval_s=interval_s, backlog_bytes=backlog_bytes, marks=marks)
     one.journal.start()
     try:
         yield one

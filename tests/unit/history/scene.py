@@ -14,6 +14,7 @@ from bridge.history.keeper import Keeper
 from bridge.history.query import History
 from bridge.history.spans import US_PER_S
 from bridge.history.store import Store
+from tests.unit.history.databases import drop, new_url
 
 Reading: TypeAlias = tuple[int, int, float]  # series, time, value
 
@@ -73,12 +74,15 @@ class Scene:
 
 
 @contextmanager
-def scene(url: str = "sqlite://") -> Iterator[Scene]:
-    store = Store(url)
+def scene(url: str = "") -> Iterator[Scene]:
+    """In a database by that name, or in one that is gone afterwards."""
+    store = Store(url or new_url())
     try:
         yield Scene(store)
     finally:
         store.close()
+        if not url:
+            drop(store)
 
 
 def flat(model: dict[int, dict[int, float]]) -> list[Reading]:

@@ -15,12 +15,13 @@ from bridge.history.archive import Archive, Busy, Span
 from bridge.history.events import NOTE, Event
 from bridge.history.faults import HistoryError
 from bridge.history.store import Store
+from tests.unit.history.databases import url_in
 from tests.unit.history.kept import NOW_US, Kept, S
 
 
 @pytest.fixture
 async def archive(tmp_path: Path) -> AsyncIterator[Archive]:
-    store = Store(f"sqlite:///{tmp_path}/history.db")
+    store = Store(url_in(tmp_path))
     one = Kept(store)
     for number in range(10):
         one.says("d", m=float(number))
@@ -56,7 +57,7 @@ async def test_the_span_holds_what_is_not_sealed_yet(archive: Archive) -> None:
 
 
 async def test_the_span_of_nothing(tmp_path: Path) -> None:
-    store = Store(f"sqlite:///{tmp_path}/empty.db")
+    store = Store(url_in(tmp_path, "empty.db"))
     empty = Archive(store)
     assert await empty.span() == Span(None, None)
     moment = await empty.moment(NOW_US)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from bridge.history.catalog import Births, Catalog, DeviceRecord, SeriesRecord
+from bridge.history.events import NOTE, Event
 from bridge.history.retention import Limit, Limits
 from bridge.history.store import Store
+from tests.unit.history.databases import url_in
 from tests.unit.history.scene import START_US, Scene, scene
 
 DAY_US = 86_400_000_000
@@ -53,6 +55,44 @@ def test_texts_only_grow() -> None:
         assert at(one).series[4].texts == ("off", "on", "frost ☃")
 
 
+ODD = (
+    "",
+    " ",
+    "NUL \0 within",
+    "\0",
+    "\ue000",
+    "\ue000\0\ue0000\ue0001",
+    "'; DROP TABLE history_series; --",
+    "%s :x ?",
+    "\U0001f600",
+)
+
+
+def test_any_text_comes_back_as_it_was() -> None:
+    """PostgreSQL keeps no NUL, and what a device says must never stop the recording."""
+    with scene() as one:
+        some = Births(
+            tuple(DeviceRecord(f"d{text}", {"name": text}) for text in ODD),
+            tuple(
+                SeriesRecord(number, f"d{text}", f"m{text}", "text", ODD, {"unit": text})
+                for number, text in enumerate(ODD)
+            ),
+        )
+        save(one, some, START_US)
+        with one.store.writing() as writer:
+            writer.append_events(
+                [Event(START_US, NOTE, f"d{text}", {"text": text}, number) for number, text in enumerate(ODD)]
+            )
+        told = at(one)
+        assert {device: record.info for device, record in told.devices.items()} == {f"d{t}": {"name": t} for t in ODD}
+        assert [told.series[number].metric for number in range(len(ODD))] == [f"m{text}" for text in ODD]
+        assert {record.texts for record in told.series.values()} == {ODD}
+        with one.store.reading() as snapshot:
+            for text in ODD:
+                (event,) = snapshot.find_events(0, START_US + 1, device_id=f"d{text}")
+                assert (event.device_id, event.data) == (f"d{text}", {"text": text})
+
+
 def test_ids_are_never_used_twice_even_without_a_birth() -> None:
     with scene() as one:
         assert at(one).next_series_id == 0
@@ -80,7 +120,7 @@ def test_a_clock_that_was_set_back_does_not_hide_the_newest_name() -> None:
 
 
 def test_a_birth_and_its_first_readings_are_durable_together_or_not_at_all(tmp_path: object) -> None:
-    url = f"sqlite:///{tmp_path}/history.db"
+    url = url_in(tmp_path)
     store = Store(url)
     try:
         with store.writing() as writer:

@@ -7,6 +7,7 @@ from pathlib import Path
 from bridge.history.archive import Archive
 from bridge.history.catalog import Births, Described, DeviceRecord, SeriesRecord
 from bridge.history.store import open_store
+from tests.unit.history.databases import url_in
 from tests.unit.history.scene import START_US
 
 DEVICE = DeviceRecord("d/é", {"name": "Old"})
@@ -14,7 +15,7 @@ SERIES = SeriesRecord(7, "d/é", "mode", "text", ("on",), {"name": "Mode"})
 
 
 async def test_only_what_is_new_or_different_is_named_at_its_time(tmp_path: Path) -> None:
-    store = open_store(f"sqlite:///{tmp_path}/history.db", START_US)
+    store = open_store(url_in(tmp_path), START_US)
     archive = Archive(store)
     renamed = DEVICE._replace(info={"name": "New"})
     longer = SERIES._replace(texts=("on", "off"))
@@ -40,7 +41,7 @@ async def test_only_what_is_new_or_different_is_named_at_its_time(tmp_path: Path
 
 
 async def test_many_at_once_are_all_there(tmp_path: Path) -> None:
-    store = open_store(f"sqlite:///{tmp_path}/history.db", START_US)
+    store = open_store(url_in(tmp_path), START_US)
     archive = Archive(store)
     many = tuple(SeriesRecord(one, f"d{one}", "x", "number", (), {"name": "x"}) for one in range(1_201))
     with store.writing() as writer:

@@ -6,18 +6,19 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.history.events import AVAILABILITY, COMMAND, KINDS, NOTE, Event
 from bridge.history.store import Store
+from tests.unit.history.databases import examples, new_url
 
 DEVICES = ["", "a", "b/ü", "c'; --"]
 
 
 @pytest.fixture
 def store() -> Iterator[Store]:
-    made = Store("sqlite://")
+    made = Store(new_url())
     yield made
     made.close()
 
@@ -109,11 +110,11 @@ _events = st.lists(
     st.integers(1, 12),
     st.booleans(),
 )
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_every_question_is_answered_as_a_list_would(
     events: list[Event], from_us: int, to_us: int, kinds: set[str], device: str | None, limit: int, newest: bool
 ) -> None:
-    store = Store("sqlite://")
+    store = Store(new_url())
     append(store, *events)
     found = find(store, from_us, to_us, kinds=kinds, device_id=device, limit=limit, newest=newest)
     with store.reading() as snapshot:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core.frame import decode_frame
@@ -19,6 +19,7 @@ from bridge.history import journal as journal_module
 from bridge.history.journal import Entry
 from bridge.history.store import Store
 from bridge.history.store_session import Writer
+from tests.unit.history.databases import examples, url_in
 from tests.unit.history.log_scene import (
     NOW_US,
     CountingStore,
@@ -38,7 +39,7 @@ from tests.unit.history.log_scene import (
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/history.db"
+    return url_in(tmp_path)
 
 
 @pytest.fixture
@@ -193,6 +194,7 @@ def test_while_the_store_refuses_nothing_is_told_as_safe_and_people_know_since_w
         eventually(lambda: log.journal.oldest_us is None)
 
 
+@pytest.mark.sqlite
 @pytest.mark.usefixtures("_impatient")
 def test_a_database_that_another_program_holds_is_waited_for(url: str, tmp_path: Path) -> None:
     store = Store(url)
@@ -218,6 +220,7 @@ class SmallDisk(Store):
             yield writer
 
 
+@pytest.mark.sqlite
 @pytest.mark.usefixtures("_impatient")
 def test_a_disk_that_is_full_is_named_and_written_to_when_there_is_room(url: str) -> None:
     store = SmallDisk(url)
@@ -359,6 +362,7 @@ def test_stop_tries_once_more(url: str) -> None:
         assert log.tokens == ["a"]
 
 
+@pytest.mark.sqlite
 def test_stop_does_not_wait_longer_for_a_lock_than_it_is_told(url: str, tmp_path: Path) -> None:
     store = Store(url)
     with running(store) as log:
@@ -368,6 +372,48 @@ def test_stop_does_not_wait_longer_for_a_lock_than_it_is_told(url: str, tmp_path
             assert not log.journal.stop(0.3)
             assert time.monotonic() - began < 1
         eventually(lambda: log.tokens == ["a"])  # the commit under way still ends well, and is told
+
+
+def test_drain_writes_what_waits_at_once_and_goes_on(url: str) -> None:
+    store = Store(url)
+    with running(store, interval_s=30) as log:
+        for number in range(1, 6):
+            log.journal.submit(entry(number, float(number), token=number))
+        assert log.journal.drain(10)
+        assert log.tokens == [1, 2, 3, 4, 5]  # told before drain returns
+        log.journal.submit(note(5, 1, token=6))
+        assert log.journal.drain(10)
+        assert log.tokens == [1, 2, 3, 4, 5, 6]
+        assert noted(store) == [1]
+
+
+def test_drain_tries_once_more_and_says_what_came_of_it(url: str) -> None:
+    store = RefusingStore(url)
+    with running(store) as log:
+        store.refuses = "disk I/O error"
+        log.journal.submit(entry(1, 1.0, token="a"))
+        eventually(lambda: log.failures)
+        eventually(lambda: log.journal._refusals)
+        began = time.monotonic()
+        assert not log.journal.drain(10)
+        assert time.monotonic() - began < 5
+        store.refuses = ""
+        assert log.journal.drain(10)
+        assert log.tokens == ["a"]
+
+
+# ----- what comes again -----------------------------------------------------------------------------------
+
+
+def test_marks_are_stored_with_their_readings_and_those_before_stay_for_a_while(url: str) -> None:
+    store = Store(url)
+    with running(store, marks=b"before.") as log:
+        log.journal.submit(entry(1, 1.0, token=1)._replace(marks=b"marks 1"))
+        log.journal.submit(entry(2, 2.0, token=2))
+        log.journal.submit(Entry(2, NOW_US, token=3, marks=b"marks 3"))  # came again: nothing new but that
+        eventually(lambda: log.tokens == [1, 2, 3])
+        with store.reading() as snapshot:
+            assert snapshot.marks() == b"before.marks 1marks 3"
 
 
 # ----- all of it, at random -------------------------------------------------------------------------------
@@ -386,7 +432,7 @@ _faults = st.lists(st.sampled_from(["", "before", "during", "after"]), max_size=
 
 
 @given(_entries, _faults, st.sampled_from([0.0, 0.004]))
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_whatever_fails_the_store_holds_everything_that_was_told_once(
     shapes: list[tuple[int, int, bool, bool]], faults: list[str], interval_s: float
 ) -> None:
@@ -398,7 +444,7 @@ def test_whatever_fails_the_store_holds_everything_that_was_told_once(
 
 def _run_at_random(shapes: list[tuple[int, int, bool, bool]], faults: list[str], interval_s: float) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        store = RefusingStore(f"sqlite:///{folder}/history.db")
+        store = RefusingStore(url_in(Path(folder)))
         expected_values: list[float] = []
         expected_notes: list[int] = []
         expected_series: set[int] = set()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sqlalchemy import event, func, select
+from sqlalchemy import event, func, select, update
 
 from bridge.history import keeper
 from bridge.history.chunk import FULL_ROWS, Found
 from bridge.history.keeper import SEAL_READINGS
 from bridge.history.merge import FANOUT
 from bridge.history.spans import DAY_US, MINUTE, PARTITION_US, RAW, US_PER_S
+from bridge.history.store_schema import chunk as chunk_table
 from bridge.history.store_schema import times
 from tests.unit.history.scene import FAR_US, START_US, Reading, Scene, flat, scene
 
@@ -163,9 +164,8 @@ def test_a_damaged_chunk_is_left_alone_reported_and_counted_in_answers() -> None
             one.seal()
         victim = chunks(one)[3]
         with one.store.writing() as writer:
-            writer.connection.exec_driver_sql(
-                "UPDATE history_chunk SET data = zeroblob(length(data)) WHERE chunk_id = ?", (victim.chunk_id,)
-            )
+            mine = chunk_table.c.chunk_id == victim.chunk_id
+            writer.connection.execute(update(chunk_table).where(mine).values(data=b"\0" * 100))
 
         merged = one.keeper.merge(START_US)
 

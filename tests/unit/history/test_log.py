@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core.frame import decode_frame
 from bridge.history.store import Store
 from bridge.history.store_session import RUNS_KEPT
+from tests.unit.history.databases import examples, new_url, url_in
 from tests.unit.history.log_scene import frame
 from tests.unit.history.scene import Scene
 
@@ -19,7 +20,7 @@ ENOUGH = 10**6
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    return Store(f"sqlite:///{tmp_path}/history.db")
+    return Store(url_in(tmp_path))
 
 
 def commit(store: Store, *what: tuple[int, bool]) -> None:
@@ -107,12 +108,12 @@ def test_large_messages_are_too_much_as_well(store: Store) -> None:
 
 
 def test_a_run_begins_where_the_log_ends_and_is_remembered(tmp_path: Path) -> None:
-    store = Store(f"sqlite:///{tmp_path}/history.db")
+    store = Store(url_in(tmp_path))
     with store.writing() as writer:
         assert writer.begin_run() == (1, 0)
     commit(store, (1, True), (2, False))
     store.close()
-    store = Store(f"sqlite:///{tmp_path}/history.db")
+    store = Store(url_in(tmp_path))
     with store.writing() as writer:
         assert writer.begin_run() == (2, 2)
         assert writer.runs() == {1: 0, 2: 2}
@@ -130,9 +131,9 @@ def test_a_run_begins_where_the_log_ends_and_is_remembered(tmp_path: Path) -> No
     st.integers(0, 40),
     st.integers(0, 8),
 )
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_any_span_is_told_exactly_or_not_at_all(commits: list[list[bool]], after: int, to: int, sealed: int) -> None:
-    store = Store("sqlite://")
+    store = Store(new_url())
     scene = Scene(store)
     model: list[tuple[int, bool]] = []
     sealed_to = 0

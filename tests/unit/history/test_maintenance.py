@@ -16,6 +16,7 @@ import pytest
 
 from bridge.history import keeper as keeper_module
 from bridge.history import maintenance as maintenance_module
+from bridge.history.faults import Damaged
 from bridge.history.maintenance import RESERVE_BYTES, Maintenance, Work, give_up_reserve
 from bridge.history.retention import Limit, Limits
 from bridge.history.spans import DAY_US, HOUR, HOUR_US, MINUTE, RAW, US_PER_S
@@ -41,8 +42,12 @@ class Done:
 
     @property
     def total(self) -> Work:
-        columns = zip(*self.works, strict=True)
-        return Work(*(sum(column) for column in columns))
+        *counts, _ = zip(Work(), *self.works, strict=True)
+        return Work(*(sum(column) for column in counts))
+
+    @property
+    def notices(self) -> list[str]:
+        return [work.notice for work in self.works if work.notice]
 
 
 def maintenance(store: Store, done: Done, limits: Limits = GENEROUS, **options: Any) -> Maintenance:
@@ -156,6 +161,68 @@ def test_a_step_that_fails_is_tried_again_and_the_others_go_on(
         store.refuses = False
         eventually(lambda: done.total.sealed == 1 if done.works else False)
     store.close()
+
+
+def test_a_commit_that_cannot_be_read_is_set_aside_and_the_rest_is_sealed(store: Store, tmp_path: Path) -> None:
+    scene, done = Scene(store), Done()
+    for number in range(5):
+        scene.append([(1, START_US + number, float(number))])
+    with store.writing() as writer:
+        damaged = writer.connection.exec_driver_sql("SELECT data FROM history_journal WHERE last_offset = 3").scalar()
+        writer.connection.exec_driver_sql("UPDATE history_journal SET checksum = 1 - checksum WHERE last_offset = 3")
+    with pytest.raises(Damaged):
+        scene.everything()
+
+    maintenance(store, done).tidy()
+
+    assert done.total == Work(sealed=4, damaged=1)
+    (notice,) = done.notices
+    assert "history.db.damaged-commit-3" in notice
+    assert (tmp_path / "history.db.damaged-commit-3").read_bytes() == damaged
+    assert scene.everything() == [(1, START_US + number, float(number)) for number in (0, 1, 2, 3, 4) if number != 2]
+    assert store.find_damage(everything=True) == []
+    maintenance(store, done).tidy()
+    assert done.total.damaged == 1
+
+
+def test_a_damaged_chunk_is_counted_once_and_keeps_nothing_else_from_being_merged(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene, done = Scene(store), Done()
+    one = maintenance(store, done)
+    for series in (1, 2):
+        for hour in range(30):
+            times = range(START_US + hour * HOUR_US, START_US + (hour + 1) * HOUR_US, 3 * US_PER_S)
+            scene.append([(series, time_us, 1.0) for time_us in times])
+            scene.seal()
+    with store.writing() as writer:
+        writer.connection.exec_driver_sql(
+            "UPDATE history_chunk SET data = x'00' WHERE chunk_id = (SELECT min(chunk_id) FROM history_chunk)"
+        )
+    for _ in range(3):
+        one.tidy()
+    assert done.total == Work(damaged=1)
+    assert caplog.text.count("left alone") == 1
+    with store.reading() as snapshot:
+        assert any(found.facts.resolution == HOUR for found in snapshot.find_chunks([2], HOUR, 0, 2**60))
+
+
+def test_what_keeps_the_journal_from_being_sealed_does_not_keep_chunks_from_being_merged(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene, done = Scene(store), Done()
+    for hour in range(30):
+        times = range(START_US + hour * HOUR_US, START_US + (hour + 1) * HOUR_US, 3 * US_PER_S)
+        scene.append([(1, time_us, 1.0) for time_us in times])
+        scene.seal()
+    scene.append([(1, START_US - 1, 1.0)])
+    with store.writing() as writer:  # as if a second program kept this history: sealing would be refused
+        writer.connection.exec_driver_sql(
+            "CREATE TRIGGER refuses BEFORE UPDATE ON history_meta BEGIN SELECT RAISE(ABORT, 'no'); END"
+        )
+    maintenance(store, done).tidy()
+    assert "history: seal" in caplog.text
+    assert HOUR in sizes(store)
 
 
 def test_stop_ends_between_two_steps_and_what_is_left_stays_in_the_journal(store: Store) -> None:

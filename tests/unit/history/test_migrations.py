@@ -13,6 +13,7 @@ from bridge.history.faults import StoreTooNew
 from bridge.history.store import Store
 from bridge.history.store_migrations import STEPS, read_schema
 from bridge.history.store_schema import metadata
+from tests.unit.history.databases import url_in
 from tests.unit.history.scene import START_US, Scene, flat
 
 
@@ -30,7 +31,7 @@ def fail_halfway(connection: Connection) -> None:
 @pytest.fixture
 def url(tmp_path: Path) -> str:
     """A store of schema 1 with readings in its journal and in its chunks."""
-    url = f"sqlite:///{tmp_path}/history.db"
+    url = url_in(tmp_path)
     store = Store(url, STEPS[:1])
     scene = Scene(store)
     scene.append([(1, START_US, 1.0)])
@@ -106,7 +107,7 @@ def test_a_store_of_a_later_program_is_refused_and_left_alone(url: str) -> None:
 
 
 def test_all_steps_together_make_the_tables_as_they_are_described(tmp_path: Path) -> None:
-    store = Store(f"sqlite:///{tmp_path}/new.db")
+    store = Store(url_in(tmp_path, "new.db"))
 
     for table in metadata.sorted_tables:
         assert columns(store, table.name) == {column.name for column in table.columns}

@@ -6,13 +6,14 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.history import pieces, statistics
 from bridge.history.pieces import read_piece, read_pieces
 from bridge.history.spans import DAY_US, HOUR_US, MINUTE_US, US_PER_S
 from bridge.history.statistics import measure
+from tests.unit.history.databases import examples
 from tests.unit.history.scene import START_US, Reading, Scene, flat, scene
 
 S = US_PER_S
@@ -45,7 +46,7 @@ def play(one: Scene, steps: list[list[Reading] | str]) -> None:
             one.merge()
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(histories, st.integers(1, 200))
 def test_pieces_put_together_are_all_readings_in_order_of_time(steps: list[list[Reading] | str], target: int) -> None:
     with scene() as one, pytest.MonkeyPatch.context() as patch:
@@ -120,7 +121,7 @@ def test_the_span_is_that_of_all_readings_also_before_anything_is_sealed() -> No
         assert one.history.span() == (START_US, START_US + 9 * S)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(histories, st.integers(-100, 100), st.integers(1, 20_000), st.sampled_from([S, MINUTE_US, HOUR_US]))
 def test_statistics_are_those_of_the_readings(
     steps: list[list[Reading] | str], start: int, length: int, unit_us: int

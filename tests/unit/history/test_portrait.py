@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from bridge.core.model import Availability, CommandInfo, Kind, MetricInfo
 from bridge.core.series import Device, Series
@@ -26,6 +26,7 @@ from bridge.history.portrait import (
     record_device,
     record_series,
 )
+from tests.unit.history.databases import examples
 from tests.unit.history.kept import NOW_US, STEPS, S, kept, play
 
 Described = dict[str, Any]
@@ -96,7 +97,7 @@ def test_a_series_without_a_reading_is_stale_and_one_without_a_value_is_bad() ->
 
 
 @given(STEPS)
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_a_snapshot_of_the_present_from_the_store_is_that_of_the_fleet(steps: list[tuple[Any, ...]]) -> None:
     with kept() as one:
         play(one, steps)

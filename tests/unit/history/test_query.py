@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bridge.history.catalog import Births, DeviceRecord, SeriesRecord
@@ -15,6 +15,7 @@ from bridge.history.query import MAX_SERIES, Answer
 from bridge.history.retention import Limit, Limits
 from bridge.history.rollup import as_points, roll
 from bridge.history.spans import DAY_US, HOUR, HOUR_US, MINUTE, MINUTE_US, RAW, US_PER_S
+from tests.unit.history.databases import examples
 from tests.unit.history.scene import START_US, Reading, Scene, flat, naive_reduction, scene
 
 S = US_PER_S
@@ -60,7 +61,7 @@ def known(answer: Answer) -> list[tuple[int, float]]:
 DENSE = [[(0, START_US + n * S, value_at(0, START_US + n * S)) for n in range(150)] for _ in range(1)]
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(
     steps,
     st.integers(-15_000, 15_000),
@@ -89,7 +90,7 @@ def test_any_span_at_any_width_is_the_reduction_of_the_readings(
             assert answer.damaged == 0
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(steps)
 def test_sealing_and_merging_in_any_order_keep_every_reading_once(some: list[list[Reading] | str]) -> None:
     with scene() as one:
@@ -106,7 +107,7 @@ def test_sealing_and_merging_in_any_order_keep_every_reading_once(some: list[lis
         assert one.store.find_damage(everything=True) == []
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(steps, st.sampled_from([MINUTE_US, 5 * MINUTE_US, HOUR_US, 7 * HOUR_US, 7 * S]))
 @example([*DENSE, "seal", "merge"], MINUTE_US)  # from a rollup, and not from its readings as well
 def test_buckets_are_the_aggregate_of_the_readings(some: list[list[Reading] | str], width_us: int) -> None:
@@ -125,7 +126,7 @@ def test_buckets_are_the_aggregate_of_the_readings(some: list[list[Reading] | st
             np.testing.assert_allclose(found.means, expected.means, atol=1e-2)  # a step of a range of 100 is 0.0015
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(steps, st.integers(-400, 400), st.sampled_from([S, MINUTE_US, HOUR_US, 10 * DAY_US]))
 def test_the_state_at_any_moment_is_the_newest_reading_of_each_series(
     some: list[list[Reading] | str], at: int, unit_us: int

@@ -15,9 +15,11 @@ import pytest
 from bridge.core.counters import Counters
 from bridge.history import journal as journal_module
 from bridge.history import recorder as recorder_module
+from bridge.history.maintenance import Work
 from bridge.history.recorder import Recorder, RecorderOptions, Recording
 from bridge.history.store import Store
-from tests.unit.history.log_scene import NOW_US, RefusingStore, S, entry, locked, recorded
+from tests.unit.history.databases import url_in
+from tests.unit.history.log_scene import NOW_US, RefusingStore, S, entry, locked, note, noted, recorded
 
 
 class Heard:
@@ -62,7 +64,7 @@ async def recording(store: Store, clock: Clock, **options: Any) -> AsyncIterator
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/history.db"
+    return url_in(tmp_path)
 
 
 @pytest.fixture(autouse=True)
@@ -121,6 +123,7 @@ async def test_a_store_that_refuses_is_told_with_since_and_why_and_so_is_its_rec
         assert heard.changes[-1].since_us >= NOW_US + S
 
 
+@pytest.mark.sqlite
 async def test_a_disk_that_does_not_answer_is_noticed_although_nothing_fails(url: str, tmp_path: Path) -> None:
     clock = Clock()
     async with recording(Store(url), clock) as heard:
@@ -175,6 +178,7 @@ async def test_drain_writes_and_tells_before_it_returns(url: str) -> None:
     again.close()
 
 
+@pytest.mark.sqlite
 async def test_drain_gives_up_in_time_and_acknowledges_nothing(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -189,7 +193,57 @@ async def test_drain_gives_up_in_time_and_acknowledges_nothing(
         assert time.monotonic() - began < 2
         assert heard.tokens == []
         assert "not everything was recorded" in caplog.text
-    await until(lambda: not recorder._journal._thread.is_alive())
+    await recorder.close()
+    assert not recorder._journal._thread.is_alive()
+
+
+async def test_what_happens_between_drain_and_close_is_written(url: str) -> None:
+    recorder = Recorder(Store(url), RecorderOptions(min_free_bytes=0), Counters(), Clock())
+    recorder.start()
+    recorder.record(entry(1, 1.0, token="a"))
+    await recorder.drain()
+    recorder.record(note(1, 7))
+    await recorder.close()
+    again = Store(url)
+    assert noted(again) == [7]
+    again.close()
+
+
+async def test_a_backlog_that_is_being_written_is_no_disk_that_does_not_answer(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "MAX_COMMIT_READINGS", 1)
+    clock = Clock()
+    async with recording(Store(url), clock) as heard:
+        journal = heard.recorder._journal
+        with locked(tmp_path / "history.db"):
+            for number in range(1, 6):
+                heard.recorder.record(entry(number, float(number)))
+            clock.now_us += 10 * S
+            heard.recorder.tick(clock.now_us)
+            assert heard.changes[-1].reason == "the disk does not answer"
+        # The first commits of the backlog are done, and what follows is as old.
+        await until(lambda: journal.oldest_us is None)
+        journal._oldest_us = NOW_US
+        heard.recorder.tick(clock.now_us)
+        assert (heard.changes[-1].state, heard.changes[-1].reason) == ("failing", "writing what has waited")
+        assert heard.changes[-1].since_us == NOW_US
+        clock.now_us += recorder_module.SLOW_US + 1
+        heard.recorder.tick(clock.now_us)
+        assert heard.changes[-1].reason == "the disk does not answer"
+        journal._oldest_us = None
+
+
+async def test_damage_that_is_met_is_told_with_the_notice_of_the_start(url: str) -> None:
+    store = Store(url)
+    recorder = Recorder(store, RecorderOptions(min_free_bytes=0), Counters(), Clock(), "Before.")
+    recorder.start()
+    heard = Heard(recorder)
+    recorder._worked(Work(damaged=1, notice="And now."))
+    recorder.tick(NOW_US)
+    assert heard.changes[-1].notice == "Before. And now."
+    assert recorder._counters.damaged == 1
+    await recorder.drain()
     await recorder.close()
 
 
@@ -206,6 +260,7 @@ async def test_each_run_has_an_epoch_of_its_own_and_goes_on_where_the_last_ended
     assert len({epoch.partition(".")[0] for epoch in epochs}) == 1
 
 
+@pytest.mark.sqlite
 async def test_a_log_that_cannot_be_read_is_a_log_that_is_not_told(url: str, caplog: pytest.LogCaptureFixture) -> None:
     store = Store(url)
     async with recording(store, Clock()) as heard:

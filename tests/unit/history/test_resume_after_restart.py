@@ -25,6 +25,7 @@ from bridge.history.start import read_before
 from bridge.history.store import Store
 from bridge.live.channel import Entry as Logged
 from bridge.live.hub import Hub, LiveLimits
+from tests.unit.history.databases import new_url
 from tests.unit.live.helpers import Client, RecordingOperations
 
 NOW_US = 1_767_225_600_000_000
@@ -102,7 +103,7 @@ class World:
     """Many runs on one store, what each of them told, and the programs that come and go."""
 
     def __init__(self) -> None:
-        self.store = Store("sqlite://")
+        self.store = Store(new_url())
         self.log: dict[bool, dict[int, Message]] = {binary: {} for binary in PROTOCOLS}  # by offset; the one that holds
         self.begins: dict[str, int] = {}  # of each run by its epoch
         self.recovered = 0

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from bridge.core.counters import Counters
 from bridge.core.fleet import Fleet
@@ -15,6 +15,7 @@ from bridge.history.events import NOTE, Event
 from bridge.history.revive import revive_fleet
 from bridge.history.start import read_before
 from bridge.history.store import Store
+from tests.unit.history.databases import examples, url_in
 from tests.unit.history.kept import LIMITS, STEPS, Kept, S, kept, play
 
 MOVING = ("last_seen_ms", "received_ms", "quality", "clock_suspect")  # of devices and series
@@ -45,7 +46,7 @@ def portrait(fleet: Fleet) -> dict[str, Any]:
 
 
 @given(STEPS)
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_devices_series_texts_and_values_are_those_of_before(steps: list[tuple[Any, ...]]) -> None:
     with kept() as one:
         play(one, steps)
@@ -63,7 +64,7 @@ def test_devices_series_texts_and_values_are_those_of_before(steps: list[tuple[A
 
 
 @given(STEPS, STEPS)
-@settings(max_examples=30, deadline=None)
+@examples(30)
 def test_a_life_with_a_restart_is_one_without(first: list[tuple[Any, ...]], then: list[tuple[Any, ...]]) -> None:
     """What devices say afterwards means the same to the revived fleet as it would have meant to the old one."""
     # Without pauses: how long a device is usually silent is not kept.
@@ -231,7 +232,7 @@ def test_a_clock_that_is_not_set_yet_or_was_ahead_hides_nothing(off_s: int) -> N
 
 
 def test_the_recent_past_and_the_notes_are_read_too(tmp_path: Path) -> None:
-    store = Store(f"sqlite:///{tmp_path}/history.db")
+    store = Store(url_in(tmp_path))
     one = Kept(store)
     for number in range(20):
         one.says("d", m=float(number))

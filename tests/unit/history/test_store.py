@@ -16,6 +16,7 @@ from bridge.core.batch import make_batch
 from bridge.core.frame import encode_frame
 from bridge.history.faults import Damaged, HistoryError
 from bridge.history.store import Store, open_store
+from tests.unit.history.databases import url_in
 from tests.unit.history.scene import START_US, Scene, flat
 
 NOW_US = START_US
@@ -30,7 +31,7 @@ def frame(offset: int, *values: float) -> bytes:
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/data/history.db"
+    return url_in(tmp_path / "data")
 
 
 def test_frames_come_back_as_they_were_in_order_after_a_restart(url: str) -> None:
@@ -57,7 +58,7 @@ def test_frames_come_back_as_they_were_in_order_after_a_restart(url: str) -> Non
 
 
 def test_each_new_store_has_an_epoch_of_its_own(tmp_path: Path) -> None:
-    stores = [Store(f"sqlite:///{tmp_path}/{number}.db") for number in range(2)]
+    stores = [Store(url_in(tmp_path, f"{number}.db")) for number in range(2)]
 
     assert stores[0].epoch != stores[1].epoch
     assert stores[0].opened.is_new
@@ -97,6 +98,7 @@ def test_after_sealing_the_last_offset_is_remembered(url: str) -> None:
     store.close()
 
 
+@pytest.mark.sqlite
 def test_a_commit_is_synced_and_the_log_is_written_ahead(url: str) -> None:
     store = Store(url)
     with store.reading() as snapshot:
@@ -122,6 +124,7 @@ def test_a_reader_sees_one_moment_while_the_writer_goes_on(url: str) -> None:
     store.close()
 
 
+@pytest.mark.sqlite
 def test_a_database_held_by_another_is_an_error_that_names_it_and_not_damage(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

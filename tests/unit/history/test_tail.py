@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.history.store import Store
 from bridge.history.tail import Recent, Tail
+from tests.unit.history.databases import examples, url_in
 from tests.unit.history.scene import START_US, Scene, scene
 
 END_US = START_US + 10**9
@@ -20,7 +21,7 @@ def values(recent: Recent, series_id: int = 1) -> list[float]:
 
 
 def test_each_snapshot_sees_all_that_is_in_none_of_its_chunks(tmp_path: Path) -> None:
-    store = Store(f"sqlite:///{tmp_path}/history.db")
+    store = Store(url_in(tmp_path))
     one = Scene(store)
     tail = Tail()
     one.append([(1, START_US, 1.0)])
@@ -43,7 +44,7 @@ def test_each_snapshot_sees_all_that_is_in_none_of_its_chunks(tmp_path: Path) ->
 
 
 def test_what_was_read_together_and_sealed_in_part_is_read_again(tmp_path: Path) -> None:
-    store = Store(f"sqlite:///{tmp_path}/history.db")
+    store = Store(url_in(tmp_path))
     one = Scene(store)
     tail = Tail()
     one.append([(1, START_US, 1.0)])
@@ -61,7 +62,7 @@ def test_what_was_read_together_and_sealed_in_part_is_read_again(tmp_path: Path)
 readings = st.tuples(st.sampled_from([1, 2, 70_000]), st.integers(START_US, START_US + 6), st.integers(0, 100))
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.lists(st.lists(readings, min_size=1, max_size=6), max_size=8), st.integers(START_US - 1, START_US + 7))
 def test_it_tells_what_the_plainest_model_tells(commits: list[list[tuple[int, int, int]]], at_us: int) -> None:
     with scene() as one:

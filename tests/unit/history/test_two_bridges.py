@@ -12,6 +12,7 @@ from bridge.core.frame import encode_frame
 from bridge.history.faults import HistoryError
 from bridge.history.journal import Entry, Failure, Journal
 from bridge.history.store import Store
+from tests.unit.history.databases import url_in
 
 NOW_US = 1_767_225_600_000_000
 
@@ -22,7 +23,7 @@ def entry(offset: int, value: float) -> Entry:
 
 
 def test_a_run_that_is_not_the_last_writes_nothing(tmp_path: Path) -> None:
-    store = Store(f"sqlite:///{tmp_path}/history.db")
+    store = Store(url_in(tmp_path))
     told: list[Entry] = []
     failures: list[Failure | None] = []
     with store.writing() as writer:

@@ -285,9 +285,7 @@ class HistorySettings(Section):
         text = url.get_secret_value()
         if text and not text.startswith(("sqlite:///", "postgresql://", "postgresql+pg8000://")):
             # Not quoted: it may hold a password.
-            raise ValueError(
-                "must look like sqlite:////path/file.db or postgresql://user:password@host/database"
-            )
+            raise ValueError("must look like sqlite:////path/file.db or postgresql://user:password@host/database")
         return url
 
 

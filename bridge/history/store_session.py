@@ -19,6 +19,7 @@ from bridge.history.faults import Damaged, HistoryError
 from bridge.history.merge import Group
 from bridge.history.spans import RESOLUTIONS
 from bridge.history.store_schema import journal, message, meta
+from bridge.history.store_statements import Statement
 
 _EPOCH, _SEALED, _LOG, _RUNS, _KEPT_FROM = "epoch", "sealed_offset", "log_offset", "runs", "kept_from_{}"
 _COMMITS_DONE = "commits"
@@ -26,11 +27,11 @@ _MARKS = "marks"
 RUNS_KEPT = 100  # runs of the bridge that are remembered; who returns from an earlier one gets a snapshot
 
 # Built once: for statements as small as these, to build them costs more than to run them.
-_APPEND = insert(journal)
+_APPEND = Statement(insert(journal).values({column.name: bindparam(column.name) for column in journal.c}))
 _APPEND_MESSAGE = insert(message)
-_SET = update(meta).where(meta.c.key == bindparam("name")).values(value=bindparam("new"))
-_GET = select(meta.c.value).where(meta.c.key == bindparam("name"))
-_LAST_OFFSET = select(func.max(journal.c.last_offset))
+_SET = Statement(update(meta).where(meta.c.key == bindparam("name")).values(value=bindparam("new")))
+_GET = Statement(select(meta.c.value).where(meta.c.key == bindparam("name")))
+_LAST_OFFSET = Statement(select(func.max(journal.c.last_offset)))
 _COMMITS = (
     select(journal.c.last_offset, journal.c.readings, journal.c.checksum, journal.c.data)
     .where(journal.c.last_offset > bindparam("after_offset"))
@@ -57,7 +58,7 @@ class Snapshot:
         return int(self._get(_SEALED))
 
     def last_offset(self) -> int:
-        newest = self.connection.execute(_LAST_OFFSET).scalar_one()
+        newest = _LAST_OFFSET.rows(self.connection)[0][0]
         return self.sealed_offset() if newest is None else int(newest)
 
     def read_commits(self, after_offset: int, max_readings: int | None = None) -> Iterator[tuple[int, bytes]]:
@@ -101,8 +102,8 @@ class Snapshot:
 
     def marks(self) -> bytes:
         """What the last commits left to recognise a second delivery by (redelivery.py)."""
-        found = self.connection.execute(_GET, {"name": _MARKS}).scalar_one_or_none()
-        return b64decode(found or "")
+        found = _GET.rows(self.connection, {"name": _MARKS})
+        return b64decode(found[0][0]) if found else b""
 
     def runs(self) -> dict[int, int]:
         """The last runs of the bridge by number, and the offset of the log at which each began."""
@@ -230,7 +231,10 @@ class Snapshot:
         return damage + store_chunks.find_damaged(self.connection) if everything else damage
 
     def _get(self, key: str) -> str:
-        return str(self.connection.execute(_GET, {"name": key}).scalar_one())
+        found = _GET.rows(self.connection, {"name": key})
+        if not found:
+            raise NoResultFound(key)
+        return str(found[0][0])
 
 
 class Writer(Snapshot):
@@ -295,8 +299,8 @@ class Writer(Snapshot):
             return last
         if any(after <= before for before, after in zip([last, *offsets], offsets, strict=False)):
             raise HistoryError(f"offsets {offsets[0]} to {offsets[-1]} do not rise from {last}")
-        self.connection.execute(
-            _APPEND,
+        _APPEND.change(
+            self.connection,
             {
                 "last_offset": offsets[-1],
                 "first_offset": offsets[0],
@@ -343,10 +347,10 @@ class Writer(Snapshot):
         self._set_or_add(_KEPT_FROM.format(resolution), str(from_us))
 
     def _set(self, key: str, value: str) -> None:
-        self.connection.execute(_SET, {"name": key, "new": value})
+        _SET.change(self.connection, {"name": key, "new": value})
 
     def _set_or_add(self, key: str, value: str) -> None:
-        if not self.connection.execute(_SET, {"name": key, "new": value}).rowcount:
+        if not _SET.change(self.connection, {"name": key, "new": value}):
             self.connection.execute(insert(meta).values(key=key, value=value))
 
     def forget_descriptions(self, before_us: int) -> int:

@@ -16,6 +16,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import make_url
 
+from bridge.history.store_statements import run
+
 # How long a statement waits for another process that holds the database (a backup, a person with a shell).
 BUSY_TIMEOUT_MS = 5_000
 # Of a new database. With SQLite's 4 KB a large commit costs twice the CPU time, with more a small one writes more.
@@ -69,7 +71,7 @@ def prepare(engine: Engine) -> None:
     @event.listens_for(engine, "begin")
     def on_begin(connection: Connection) -> None:
         writes = connection.get_execution_options().get(WRITES, False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        run(connection, "BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 def is_damage(error: BaseException) -> bool:

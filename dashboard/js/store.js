@@ -45,7 +45,7 @@ export class Store {
     this.operators = 0;
     this.session = { id: null, role: null, version: null, epoch: null, limits: null };
     this.fleetKnown = false; // true once the first snapshot came
-    /** @type {{state: "recording"|"failing"|"off", since_ms: number, reason: string, waiting: number, lost: number}} */
+    /** @type {{state: "recording"|"failing"|"off", since_ms: number, reason: string, waiting: number, lost: number, notice?: string}} */
     this.recording = { state: "off" };
     this.connection = { state: "connecting", lostAt: null, retryAt: null, closeCode: null, reason: "" };
 
@@ -281,8 +281,8 @@ export class Store {
   }
 
   /** A `recording` message. */
-  setRecording({ state, since_ms, reason, waiting, lost }) {
-    this.recording = { state, since_ms, reason, waiting, lost };
+  setRecording({ state, since_ms, reason, waiting, lost, notice }) {
+    this.recording = { state, since_ms, reason, waiting, lost, notice };
     this.emit("recording");
   }
 

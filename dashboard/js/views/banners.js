@@ -21,6 +21,8 @@ export class BannersView {
     this.wasLagging = false;
     this.wasLosing = false;
     this.wasFailing = false;
+    this.notice = ""; // spoken
+    this.dismissed = ""; // read, and closed by who reads this page
     this.store.on("connection", () => this.update());
     this.store.on("sources", () => this.update());
     this.store.on("stats", () => this.update());
@@ -30,17 +32,17 @@ export class BannersView {
 
   /** Called every second too: the banners count. */
   update() {
-    const wanted = new Map([...this.#connection(), ...this.#sources(), ...this.#recording(), ...this.#lag()]);
+    const wanted = new Map([...this.#connection(), ...this.#sources(), ...this.#recording(), ...this.#notice(), ...this.#lag()]);
     for (const [key, banner] of this.shown) {
       if (wanted.has(key)) continue;
       banner.element.remove();
       this.shown.delete(key);
     }
-    for (const [key, { text, tone, retry }] of wanted) {
+    for (const [key, { text, tone, action }] of wanted) {
       let banner = this.shown.get(key);
       if (!banner) {
         const line = el("span");
-        const button = retry && el("button.button", { type: "button", text: "Retry now", onclick: () => this.context.connection.retry() });
+        const button = action && el("button.button", { type: "button", text: action.text, onclick: action.act });
         const element = el("div.banner", { "data-testid": "banner", "data-kind": key.split(":")[0], "data-tone": tone }, line, button);
         banner = { element, text: line };
         this.shown.set(key, banner);
@@ -53,14 +55,15 @@ export class BannersView {
 
   #connection() {
     const { state, lostAt, retryAt, reason } = this.store.connection;
+    const action = { text: "Retry now", act: () => this.context.connection.retry() };
     this.#speak(state, reason);
     if (state === "live" || state === "auth") return [];
-    if (reason) return [["stopped", { text: reason, tone: "bad", retry: true }]];
+    if (reason) return [["stopped", { text: reason, tone: "bad", action }]];
     if (state === "connecting" && !lostAt) return [];
     const since = lostAt ? `Disconnected ${formatDuration(Date.now() - lostAt)} ago` : "Cannot reach the server";
     const next = retryAt ? `retrying in ${formatDuration(retryAt - Date.now() + 999)}` : "trying now";
     const note = lostAt ? " Values below are the last ones received." : "";
-    return [["connection", { text: `${since}, ${next}.${note}`, tone: "bad", retry: true }]];
+    return [["connection", { text: `${since}, ${next}.${note}`, tone: "bad", action }]];
   }
 
   #sources() {
@@ -73,7 +76,7 @@ export class BannersView {
       const detail = source.detail ? `: ${String(source.detail).replace(/[.\s]+$/, "")}` : "";
       const text = `${what} the broker ${source.address || source.name} ${since}${detail}. Values do not change, commands are refused.`;
       const tone = source.state === "connecting" ? "warn" : "bad";
-      return [`source:${source.name}:${source.state}`, { text, tone, retry: false }];
+      return [`source:${source.name}:${source.state}`, { text, tone }];
     });
   }
 
@@ -92,7 +95,22 @@ export class BannersView {
     const parts = [`Not recording${since}: ${why}; nothing that devices send with QoS 1 is lost as long as the broker keeps it.`];
     if (waiting > 0) parts.push(`${plural(waiting, "reading")} ${waiting === 1 ? "waits" : "wait"}.`);
     if (lost > 0) parts.push(`${plural(lost, "reading")} ${lost === 1 ? "is" : "are"} in no history.`);
-    return [["recording", { text: parts.join(" "), tone: "bad", retry: false }]];
+    return [["recording", { text: parts.join(" "), tone: "bad" }]];
+  }
+
+  /** What happened to the history at its start, or to a part of it later: an empty past must explain itself. */
+  #notice() {
+    const notice = String(this.store.recording.notice || "");
+    if (notice !== this.notice) {
+      this.notice = notice;
+      if (notice) setText(this.voice, notice);
+    }
+    if (!notice || notice === this.dismissed) return [];
+    const act = () => {
+      this.dismissed = notice;
+      this.update();
+    };
+    return [[`notice:${notice}`, { text: notice, tone: "bad", action: { text: "Dismiss", act } }]];
   }
 
   #speakLoss() {
@@ -106,7 +124,7 @@ export class BannersView {
     if (isLagging && !this.wasLagging) setText(this.voice, LAGGING);
     else if (!isLagging && this.wasLagging && this.voice.textContent === LAGGING) setText(this.voice, "");
     this.wasLagging = isLagging;
-    return isLagging && this.store.connection.state === "live" ? [["lag", { text: LAGGING, tone: "warn", retry: false }]] : [];
+    return isLagging && this.store.connection.state === "live" ? [["lag", { text: LAGGING, tone: "warn" }]] : [];
   }
 
   #speak(state, reason) {

@@ -287,3 +287,24 @@ def test_not_recording_is_told_until_it_heals(open_dashboard: OpenDashboard) -> 
     tab.do(lambda page: expect(page.locator(banner)).to_contain_text("56 readings are in no history."))
     tab.js("window.server.say({ type: 'recording', ...window.server.recording() });")
     tab.do(lambda page: expect(page.locator(banner)).to_have_count(0))
+
+
+def test_what_happened_to_the_history_is_told_until_it_was_read(open_dashboard: OpenDashboard) -> None:
+    tab = open_page(open_dashboard)
+    banner = "[data-kind=notice]"
+    tab.do(lambda page: expect(page.locator(banner)).to_have_count(0))
+    notice = "The history was damaged (<b>page 7</b>). It was set aside as history.db.damaged-1; a new one has begun."
+    tab.js("window.server.say({ type: 'recording', ...window.server.recording({ notice: arg }) });", notice)
+
+    def look(page: Page) -> None:
+        expect(page.locator(banner)).to_contain_text(notice)
+        expect(page.locator(".banners [role=status], p[role=status]").first).to_have_text(notice)
+        page.locator(banner).get_by_role("button", name="Dismiss").click()
+        expect(page.locator(banner)).to_have_count(0)
+
+    tab.do(look)
+    tab.js("window.server.say({ type: 'recording', ...window.server.recording({ notice: arg, waiting: 1 }) });", notice)
+    tab.do(lambda page: page.wait_for_timeout(1_200))  # the banners are looked at every second
+    tab.do(lambda page: expect(page.locator(banner)).to_have_count(0))
+    tab.js("window.server.say({ type: 'recording', ...window.server.recording({ notice: arg }) });", notice + " Again.")
+    tab.do(lambda page: expect(page.locator(banner)).to_contain_text("Again."))

@@ -17,6 +17,9 @@ from bridge.history.labels import json_text, unit_of, write_values
 from bridge.history.local_time import write_times
 
 CSV_HEADER = b"time,device_id,metric,unit,value\r\n"
+# A spreadsheet takes a cell that begins so for a formula, whoever wrote it (OWASP, CSV injection). Names and texts come
+# from devices: these get an apostrophe in front, and so does one that begins with an apostrophe. Numbers are ours.
+FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
 # What numpy writes down in one call, which stops all other threads meanwhile: a few milliseconds.
 ROWS_AT_ONCE = 4_096
 
@@ -40,9 +43,9 @@ class CsvRows:
 
     def encode(self, records: Mapping[int, SeriesRecord], batch: Batch) -> bytes:
         def labels(record: SeriesRecord) -> str:
-            return "".join(f",{_quote(text)}" for text in (record.device_id, record.metric, unit_of(record)))
+            return "".join(f",{_cell(text)}" for text in (record.device_id, record.metric, unit_of(record)))
 
-        columns = _columns(records, batch, self._zone, labels, lambda text: _quote(text) or '""', "")
+        columns = _columns(records, batch, self._zone, labels, lambda text: _cell(text) or '""', "")
         parts = ["".join([f"{time}{label},{value}\r\n" for time, label, value in rows]) for rows in columns]
         return "".join(parts).encode("utf-8", "replace")
 
@@ -98,5 +101,7 @@ def _columns(
         )
 
 
-def _quote(text: str) -> str:
+def _cell(text: str) -> str:
+    if text.startswith(FORMULA_SIGNS):
+        text = "'" + text
     return '"' + text.replace('"', '""') + '"' if any(sign in text for sign in ',"\r\n') else text

@@ -120,11 +120,14 @@ function valueAxis(traces, i, named) {
   };
 }
 
+/** What fits beside the next axis: without a unit an axis has the metric's name, which the table below tells in full. */
+const LABEL_LETTERS = 8;
+
 function unitLabel({ unit, colour }, i) {
   const isRight = i % 2 === 1;
   return {
     // A percent sign begins something in hover texts only; here the look-alike would be one for nothing.
-    text: plotlyText(unit).replaceAll("\uff05", "%"),
+    text: plotlyText(unit.length > LABEL_LETTERS ? `${unit.slice(0, LABEL_LETTERS - 1)}…` : unit).replaceAll("\uff05", "%"),
     showarrow: false,
     xref: "paper",
     yref: "paper",

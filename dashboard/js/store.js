@@ -281,7 +281,7 @@ export class Store {
   }
 
   /** A `recording` message. */
-  setRecording({ state, since_ms, reason, waiting, lost, notice }) {
+  setRecording({ state, since_ms, reason, waiting, lost, notice = "" }) {
     this.recording = { state, since_ms, reason, waiting, lost, notice };
     this.emit("recording");
   }

@@ -252,4 +252,8 @@ def test_recording_is_kept_as_told(fresh_tab: Tab) -> None:
         server.welcome();
         return [before, during, store.recording.state];
         """,
-    ) == ["recording", {"state": "failing", "since_ms": 1, "reason": "disk is full", "waiting": 3, "lost": 0}, "off"]
+    ) == [
+        "recording",
+        {"state": "failing", "since_ms": 1, "reason": "disk is full", "waiting": 3, "lost": 0, "notice": ""},
+        "off",
+    ]

@@ -8,7 +8,6 @@ from sqlalchemy import event, func, select, update
 
 from bridge.history import keeper
 from bridge.history.chunk import FULL_ROWS, Found
-from bridge.history.keeper import SEAL_READINGS
 from bridge.history.merge import FANOUT
 from bridge.history.spans import DAY_US, MINUTE, PARTITION_US, RAW, US_PER_S
 from bridge.history.store_schema import chunk as chunk_table
@@ -140,9 +139,10 @@ def test_duplicates_are_found_in_small_and_in_large_chunks_and_counted_once() ->
         assert one.everything() == flat(one.model())
 
 
-def test_sealing_goes_on_in_rounds_until_nothing_is_left() -> None:
+def test_sealing_goes_on_in_rounds_until_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeper, "SEAL_READINGS", 20_000)
     with scene() as one:
-        count = SEAL_READINGS // 2 + 1
+        count = keeper.SEAL_READINGS // 2 + 1
         for part in range(3):
             block = np.arange(count) + part * count
             one.append([(0, START_US + int(n) * 1000, 1.0) for n in block])

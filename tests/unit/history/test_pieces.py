@@ -24,7 +24,7 @@ def bursts(draw: st.DrawFn) -> list[Reading]:
     series_id = draw(st.integers(0, 2))
     start_us = START_US + draw(st.integers(-200, 200)) * draw(st.sampled_from([S, MINUTE_US, HOUR_US, DAY_US]))
     step_us = draw(st.sampled_from([S // 20, S, 7 * S, MINUTE_US]))
-    count = draw(st.integers(1, 150))
+    count = draw(st.integers(1, 80))
     return [(series_id, start_us + n * step_us, _value(series_id, start_us + n * step_us)) for n in range(count)]
 
 
@@ -46,8 +46,8 @@ def play(one: Scene, steps: list[list[Reading] | str]) -> None:
             one.merge()
 
 
-@examples(40)
-@given(histories, st.integers(1, 200))
+@examples(25)
+@given(histories, st.integers(5, 200))
 def test_pieces_put_together_are_all_readings_in_order_of_time(steps: list[list[Reading] | str], target: int) -> None:
     with scene() as one, pytest.MonkeyPatch.context() as patch:
         patch.setattr(pieces, "PIECE_READINGS", target)
@@ -121,7 +121,7 @@ def test_the_span_is_that_of_all_readings_also_before_anything_is_sealed() -> No
         assert one.history.span() == (START_US, START_US + 9 * S)
 
 
-@examples(40)
+@examples(25)
 @given(histories, st.integers(-100, 100), st.integers(1, 20_000), st.sampled_from([S, MINUTE_US, HOUR_US]))
 def test_statistics_are_those_of_the_readings(
     steps: list[list[Reading] | str], start: int, length: int, unit_us: int

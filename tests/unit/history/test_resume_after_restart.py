@@ -224,7 +224,7 @@ class Restarts(RuleBasedStateMachine):
             self.world.store.close()
 
 
-Restarts.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+Restarts.TestCase.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
 TestRestarts = Restarts.TestCase
 
 

@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest
 
 # What asks the history's database anything; run on SQLite and on PostgreSQL.
 STORE_TESTS := $(patsubst %,tests/unit/history/test_%.py,store_postgres store catalog described events keeper query \
-  journal log migrations portrait retention two_bridges)
+  journal log migrations portrait retention statements two_bridges)
 
 .PHONY: help demo test chaos lint format unit postgres integration e2e pictures coverage config bench bench-quick clean
 

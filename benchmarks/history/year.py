@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -19,12 +20,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.history.load import append, resident_bytes
+from benchmarks.history.load import append
 from bridge.core.batch import Batch
 from bridge.history.catalog import Births, DeviceRecord, SeriesRecord
-from bridge.history.chunk import MAX_ROWS, Chunk, Facts, SharedTimes, Stack, make_chunks, make_rollup_chunks
+from bridge.history.chunk import MAX_ROWS, Chunk, Facts, SharedTimes, Stack, make_chunks, make_rollup_chunks, read_times
 from bridge.history.events import AVAILABILITY, Event
 from bridge.history.keeper import Keeper
+from bridge.history.merge import roll_up
 from bridge.history.query import History
 from bridge.history.rollup import Rollup, coarsen, roll_pieces
 from bridge.history.spans import DAY_US, HOUR, HOUR_US, MINUTE, MINUTE_US, PARTITION_US, RAW, US_PER_S, WIDTH_US
@@ -70,6 +72,28 @@ def write_year(store: Store) -> None:
     _write_rollups(store, times, values)
     with store.writing() as writer:
         writer.set_kept_from(RAW, END_US - READING_DAYS * DAY_US)
+
+
+def write_days(store: Store, days: int) -> None:
+    """The last days of the same fleet, with their minutes and hours, merged."""
+    times, values = walk_fleet(DAY_S)
+    for start in range(0, DAY_S, CHUNK_S):
+        here = slice(start, start + CHUNK_S)
+        stack = Stack(
+            range(N_SERIES), [0] * N_SERIES, [RAW] * N_SERIES, np.arange(N_SERIES) * CHUNK_S,
+            np.repeat(times[:, here], SERIES_OF_DEVICE, axis=0).ravel(), values[:, here].ravel(),
+        )  # fmt: skip
+        chunks = [(one, read_times(one.times)) for one in roll_up(stack, 1, (), SharedTimes())]
+        for day in range(1, days + 1):
+            shift_us = END_US - day * DAY_US
+            shared = SharedTimes()
+            moved = [
+                Chunk(_move(one.facts, shift_us), shared.pack(column + shift_us)[0], one.values)
+                for one, column in chunks
+            ]
+            with store.writing() as writer:
+                writer.insert_chunks(moved)
+    Keeper(store).merge(END_US)
 
 
 def _write_readings(store: Store, times: NDArray[np.int64], values: NDArray[np.float64]) -> None:
@@ -199,10 +223,9 @@ SPANS = (
 
 
 def measure(path: Path, times: int = 100) -> tuple[list[Taken], dict[str, float]]:
-    """All questions, and other figures: seconds to start, megabytes."""
+    """All questions; and other figures: seconds to start, megabytes of the file."""
     figures: dict[str, float] = {"file MB": path.stat().st_size / 1e6}
     forget_pages(path)
-    before = resident_bytes()
     began = time.perf_counter()
     store = open_store(f"sqlite:///{path}", END_US)
     figures["start s"] = time.perf_counter() - began
@@ -275,8 +298,6 @@ def measure(path: Path, times: int = 100) -> tuple[list[Taken], dict[str, float]
         ("what is to be merged", "groups"),
     ):  # fmt: skip
         results.append(take(title, ask_store(name), 10))
-    figures["memory of the process MB"] = resident_bytes() / 1e6
-    figures["of which before it was opened MB"] = before / 1e6
     store.close()
     return results, figures
 
@@ -293,6 +314,21 @@ def forget_pages(path: Path) -> None:
                 os.close(descriptor)
 
 
+def measure_memory(folder: Path) -> dict[str, list[float]]:
+    """By how much there is: megabytes of a process before it opens the store, after it, and after the questions."""
+    found: dict[str, list[float]] = {}
+    for title, days in (("a day", 1), ("30 days", READING_DAYS), ("a year", YEAR_DAYS)):
+        path = folder / ("history.db" if days == YEAR_DAYS else f"{days}.db")
+        if not path.exists():
+            store = open_store(f"sqlite:///{path}", END_US)
+            write_days(store, days)
+            write_present(store)
+            store.close()
+        command = [sys.executable, "-m", "benchmarks.history.memory", str(path), str(END_US - days * DAY_US)]
+        found[title] = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+    return found
+
+
 if __name__ == "__main__":
     target = Path(sys.argv[1], "history.db")
     if not target.exists():
@@ -304,4 +340,4 @@ if __name__ == "__main__":
         # Measured in a process of its own, whose memory nobody used before.
         os.execv(sys.executable, [sys.executable, "-m", "benchmarks.history.year", sys.argv[1]])
     taken, figures = measure(target)
-    print(json.dumps({"taken": taken, "figures": figures}))
+    print(json.dumps({"taken": taken, "figures": figures, "memory": measure_memory(target.parent)}))

@@ -93,7 +93,7 @@ def sort_by_series(
     order = np.argsort(ids.astype(np.uint16), kind="stable")  # the low half; cut, not clipped
     if int(ids.max()) >= 2**16:
         order = order[np.argsort((ids >> 16).astype(np.uint16)[order], kind="stable")]
-    ids, times_us = ids[order], times_us[order]
+    ids, times_us = ids.take(order), times_us.take(order)
     back = times_us[1:] < times_us[:-1]
     if back.any() and bool((back & (ids[1:] == ids[:-1])).any()):
         again = np.lexsort((times_us, ids))

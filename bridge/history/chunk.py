@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bridge.history.codec import Effort, pack, unpack
 from bridge.history.faults import Damaged
 from bridge.history.reduce import usual_interval
-from bridge.history.rollup import NAMED, ROLLUP_COLUMNS, Rollup, from_columns, named_readings, to_columns
+from bridge.history.rollup import NAMED, ROLLUP_COLUMNS, Rollup, from_columns, to_columns
 from bridge.history.spans import HOUR, PARTITION_US, RAW
 
 # Rows of one chunk at most, by resolution. A state of the whole fleet at a moment reads one chunk of each series: at
@@ -152,7 +152,7 @@ def describe(stack: Stack, level: int, intervals_us: Sequence[int]) -> list[Fact
     is_value = ~np.isnan(values)
     with np.errstate(all="ignore"):
         totals = np.add.reduceat(values if is_value.all() else np.where(is_value, values, 0.0), starts)
-    n_values = np.add.reduceat(is_value, starts, dtype=np.int64)
+    n_values = lengths if is_value.all() else np.add.reduceat(is_value, starts, dtype=np.int64)
     totals[n_values == 0] = np.nan
     columns = zip(
         stack.series_ids, stack.reach, times[starts].tolist(), times[ends].tolist(), lengths.tolist(),
@@ -267,12 +267,30 @@ def join_rollup(starts_us: NDArray[np.int64], values: bytes) -> Rollup:
     return from_columns(starts_us, columns)
 
 
-def read_extremes(starts_us: NDArray[np.int64], values: bytes, rows: slice) -> Readings:
-    """The readings that some rows of a rollup name, in order of time; without a look at the columns of the others."""
+def read_newest(starts_us: NDArray[np.int64], values: bytes, at_us: int) -> tuple[int, float] | None:
+    """Time and value of the newest reading at or before a moment that a rollup names; None: it names only later ones.
+
+    Without a look at the columns that name none.
+
+    Raises:
+        Damaged: the columns do not fit together.
+    """
     columns = unpack(values, NAMED)
     if len(columns) != NAMED.stop - NAMED.start or any(len(column) != len(starts_us) for column in columns):
         raise Damaged("a rollup whose columns do not fit")
-    return named_readings(starts_us[rows], *(column[rows] for column in columns))
+    min_offsets, max_offsets, mins, maxs = columns
+    end = int(np.searchsorted(starts_us, at_us, side="right"))
+    # The bucket of this moment; and the one before, if all that it names came later.
+    for row in range(end - 1, max(end - 3, -1), -1):
+        start_us = int(starts_us[row])
+        named = [
+            (start_us + int(offsets[row]), float(column[row]))
+            for offsets, column in ((max_offsets, maxs), (min_offsets, mins))
+        ]
+        before = [one for one in named if one[0] <= at_us]
+        if before:
+            return max(before, key=lambda one: one[0])
+    return None
 
 
 def _as_nulls(numbers: NDArray[np.float64]) -> list[float | None]:

@@ -32,6 +32,7 @@ from bridge.history.rollup import Rollup
 from bridge.history.seal import Conflict, Sealing, compare, find_known, seal_chunks, sort_arrivals
 from bridge.history.spans import PARTITION_US, RAW
 from bridge.history.store import Store
+from bridge.history.store_chunks import prepare_chunks
 from bridge.history.store_session import Snapshot
 
 # Readings sealed in one transaction: at most 60 MB of columns while it is worked on.
@@ -107,8 +108,9 @@ class Keeper:
             texts = snapshot.text_series()
         offset = commits[-1][0]
         chunks = seal_chunks(sealing, texts)
+        prepared = prepare_chunks(chunks)
         with self._store.writing() as writer:
-            writer.insert_chunks(chunks)
+            writer.insert_chunks(prepared)
             writer.mark_sealed(before, offset)
         for upto in _drop_steps(commits):
             with self._store.writing() as writer:
@@ -143,8 +145,9 @@ class Keeper:
                 continue
             new = _merge(decoded, texts)
             old = [found for one in decoded for found in one.found]
+            prepared = prepare_chunks(new)
             with self._store.writing() as writer:
-                writer.insert_chunks(new)
+                writer.insert_chunks(prepared)
                 writer.delete_chunks(old)
             before, after = before + len(old), after + len(new)
         return Merged(before, after, damaged)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.history.chunk import Found, join_readings, read_extremes, read_times
+from bridge.history.chunk import Found, join_readings, read_newest, read_times
 from bridge.history.faults import Damaged
 from bridge.history.spans import HOUR, HOUR_US, MINUTE, PARTITION_US, RAW, WIDTH_US
 from bridge.history.store_session import Snapshot
@@ -114,18 +114,16 @@ class _Search:
                 times = self._times.get(found.times_id)
                 if times is None:
                     times = self._times[found.times_id] = read_times(data.times)
-                if found.facts.resolution == RAW:
-                    times, values = join_readings(times, data.values)
-                else:
-                    # The bucket of this moment; and the one before, if all that it names came later.
-                    row = int(np.searchsorted(times, self._at_us, side="right"))
-                    times, values = read_extremes(times, data.values, slice(max(0, row - 2), row))
+                newest = None
+                if found.facts.resolution != RAW:
+                    newest = read_newest(times, data.values, self._at_us)
+                elif at := int(np.searchsorted(times, self._at_us, side="right")):
+                    newest = int(times[at - 1]), float(join_readings(times, data.values)[1][at - 1])
             except Damaged:
                 self.damaged += 1
                 continue
-            at = int(np.searchsorted(times, self._at_us, side="right")) - 1
-            if at >= 0:
-                self.take(found.facts.series_id, int(times[at]), float(values[at]))
+            if newest is not None:
+                self.take(found.facts.series_id, *newest)
 
     def take(self, series_id: int, time_us: int, value: float) -> None:
         known = self.newest.get(series_id)

@@ -18,7 +18,7 @@ from bridge.history.chunk import (
     make_chunks,
     make_rollup_chunks,
 )
-from bridge.history.rollup import Rollup, coarsen, merge_pieces, roll_pieces
+from bridge.history.rollup import EMPTY_ROLLUP, Rollup, coarsen, count_rows, merge_pieces, roll_pieces
 from bridge.history.spans import DAY_US, HOUR, MINUTE, PARTITION_US, RAW, WIDTH_US
 
 # Chunks of one level that make one of the next, unless they are FULL_ROWS together before. A series at 1 Hz that is
@@ -140,12 +140,18 @@ def roll_up(stack: Stack, level: int, texts: Collection[int], shared: SharedTime
     questions.
     """
     lengths = stack.lengths
-    minutes, minute_rows = roll_pieces(stack.times_us, stack.values, stack.starts, WIDTH_US[MINUTE])
-    hours, hour_rows = coarsen(minutes, minute_rows, WIDTH_US[HOUR])
+    minutes, minute_rows = EMPTY_ROLLUP, np.zeros(len(lengths), np.intp)
+    if bool((lengths >= MIN_ROLLED * count_rows(stack.times_us, stack.starts, WIDTH_US[MINUTE])).any()):
+        minutes, minute_rows = roll_pieces(stack.times_us, stack.values, stack.starts, WIDTH_US[MINUTE])
+        hours, hour_rows = coarsen(minutes, minute_rows, WIDTH_US[HOUR])
+    else:
+        hours, hour_rows = roll_pieces(stack.times_us, stack.values, stack.starts, WIDTH_US[HOUR])
     worth = np.array([series_id not in texts for series_id in stack.series_ids], bool)
     reach = np.full(len(lengths), UNROLLED)
     made: list[tuple[int, Rollup, list[tuple[int, slice]]]] = []  # resolution, rows of all, (piece, its rows)
     for resolution, rollup, rows in ((HOUR, hours, hour_rows), (MINUTE, minutes, minute_rows)):
+        if not len(rollup.starts_us):
+            break
         ends = np.append(rows[1:], len(rollup.starts_us))
         worth &= lengths >= MIN_ROLLED * (ends - rows)  # if the coarser one is not, the finer one is even less
         reach[worth] = resolution - 1

@@ -41,6 +41,16 @@ class Rollup(NamedTuple):
         return Rollup._make(column[which] for column in self)
 
 
+_NOTHING, _NO_TIMES = np.empty(0), np.empty(0, np.int64)
+EMPTY_ROLLUP = Rollup(_NO_TIMES, np.empty(0, np.uint32), _NO_TIMES, _NO_TIMES, _NOTHING, _NOTHING, _NOTHING)
+
+
+def count_rows(times_us: NDArray[np.int64], pieces: NDArray[np.intp], width_us: int) -> NDArray[np.intp]:
+    """How many rows the rollup of each piece would have: a fraction of what it takes to make it."""
+    starts = _starts_within(times_us // width_us, pieces)
+    return np.diff(np.append(np.searchsorted(starts, pieces), len(starts)))
+
+
 def roll(times_us: NDArray[np.int64], values: NDArray[np.float64], width_us: int) -> Rollup:
     """The rollup of readings in order of time."""
     return roll_pieces(times_us, values, np.zeros(1, np.intp), width_us)[0]
@@ -56,8 +66,7 @@ def roll_pieces(
     buckets = times_us // width_us
     starts = _starts_within(buckets, pieces)
     if not len(starts):
-        nothing = np.empty(0)
-        return Rollup(times_us, np.empty(0, np.uint32), times_us, times_us, nothing, nothing, nothing), pieces[:0]
+        return EMPTY_ROLLUP, pieces[:0]
     smallest, largest = find_extremes(values, starts)
     is_value = ~np.isnan(values)
     counts = np.add.reduceat(is_value, starts, dtype=np.int64)
@@ -121,16 +130,6 @@ def as_points(rollup: Rollup) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     values[swap] = values[swap][:, ::-1]
     once = np.column_stack((np.ones(len(times), bool), times[:, 0] != times[:, 1])).ravel()
     return times.ravel()[once], values.ravel()[once]
-
-
-def named_readings(
-    starts_us: NDArray[np.int64], min_offsets: Column, max_offsets: Column, mins: Column, maxs: Column
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """As `as_points`, from some of the columns of `to_columns`."""
-    nothing = np.empty(0)
-    return as_points(
-        Rollup(starts_us, np.empty(0, np.uint32), starts_us + min_offsets, starts_us + max_offsets, mins, maxs, nothing)
-    )
 
 
 def to_columns(rollup: Rollup) -> list[Column]:

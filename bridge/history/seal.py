@@ -73,12 +73,18 @@ class Sealing(NamedTuple):
 def sort_arrivals(arrivals: Arrivals) -> Sealing:
     """Sort and drop what is there twice. Of equal series and time the one that arrived first is kept."""
     ids, times, values = arrivals.series_ids, arrivals.times_us, arrivals.values
-    beyond = (times > MAX_TIME_US) | (times < -MAX_TIME_US)
-    if beyond.any():
-        times = np.where(beyond, arrivals.received_us, times)
-    off_clock = (np.abs(times - arrivals.received_us) > OFF_CLOCK_US) | beyond
+    off_clock = np.zeros(len(ids), bool)
+    # The least and the greatest first: in nearly every sealing all clocks are right.
+    if len(ids) and (int(times.max()) > MAX_TIME_US or int(times.min()) < -MAX_TIME_US):
+        off_clock = (times > MAX_TIME_US) | (times < -MAX_TIME_US)
+        times = np.where(off_clock, arrivals.received_us, times)
+    late = times - arrivals.received_us
+    if len(ids) and (int(late.max()) > OFF_CLOCK_US or int(late.min()) < -OFF_CLOCK_US):
+        off_clock |= np.abs(late) > OFF_CLOCK_US
     order, ids, times = sort_by_series(ids, times)
-    values, off_clock = values[order], off_clock[order]
+    values = values.take(order)
+    if off_clock.any():
+        off_clock = off_clock.take(order)
     first = np.ones(len(ids), bool)
     first[1:] = (ids[1:] != ids[:-1]) | (times[1:] != times[:-1])
     duplicates, n_conflicts = 0, 0

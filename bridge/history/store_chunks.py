@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import CTE, Connection, Select, and_, bindparam, case, delete, exists, func, insert, or_, select
+from sqlalchemy import CTE, Connection, and_, bindparam, case, delete, exists, func, insert, or_, select
 
 from bridge.history.chunk import FULL_ROWS, Blobs, Chunk, Facts, Found
 from bridge.history.codec import checksum, content_id
@@ -14,49 +14,129 @@ from bridge.history.faults import Damaged, HistoryError
 from bridge.history.merge import FANOUT, Group, last_closed
 from bridge.history.spans import PARTITION_US, RAW, RESOLUTIONS, WIDTH_US
 from bridge.history.store_schema import chunk, times
+from bridge.history.store_sqlite import PAGE_BYTES
+from bridge.history.store_statements import Statement, number, numbers
 
+_PAGES_TO_FILL = 200  # rows: to look through more takes longer than it saves
+_ROW_BYTES = 130  # of a row beside its columns, about
 _AT_ONCE = 500  # ids in one statement; databases limit the number of parameters
 
 _FACTS = tuple(chunk.c[name] for name in Facts._fields)
 _COLUMNS = (*Facts._fields, "is_open", "size", "times_id", "checksum", "data")
 assert tuple(chunk.c.keys())[1:] == _COLUMNS  # rows are made in this order, and the number of a chunk comes by itself
-_insert = insert(chunk).values({name: bindparam(name) for name in _COLUMNS})
+_SIZE, _TIMES_ID = _COLUMNS.index("size"), _COLUMNS.index("times_id")
+_INSERT_TIMES = Statement(insert(times).values({name: bindparam(name) for name in ("times_id", "checksum", "data")}))
+_INSERT = Statement(insert(chunk).values({name: bindparam(name) for name in _COLUMNS}))
+_insert_numbered = insert(chunk).returning(chunk.c.chunk_id)
+
+# Built once: to build a statement costs more than to run it.
+_found = select(chunk.c.chunk_id, chunk.c.times_id, chunk.c.size, *_FACTS)
+_BY_ID = Statement(_found.where(chunk.c.chunk_id.in_(numbers("ids"))))
+_OPEN = Statement(
+    _found.where(
+        chunk.c.is_open.is_(True), chunk.c.series_id.in_(numbers("series_ids")), chunk.c.part.in_(numbers("parts"))
+    ).order_by(chunk.c.series_id, chunk.c.start_us, chunk.c.chunk_id)
+)
+_OLDEST = Statement(
+    _found.where(chunk.c.reach == number("reach"), chunk.c.end_us < number("before_us"), chunk.c.level > 0)
+    .order_by(chunk.c.end_us, chunk.c.chunk_id)
+    .limit(number("most"))
+)
+_TIMES = Statement(select(times.c.times_id, times.c.checksum, times.c.data).where(times.c.times_id.in_(numbers("ids"))))
+_VALUES = Statement(
+    select(chunk.c.chunk_id, chunk.c.checksum, chunk.c.data).where(chunk.c.chunk_id.in_(numbers("ids")))
+)
+_DELETE = Statement(delete(chunk).where(chunk.c.chunk_id.in_(numbers("ids"))))
+_DELETE_TIMES = Statement(
+    delete(times).where(times.c.times_id.in_(numbers("ids")), ~exists().where(chunk.c.times_id == times.c.times_id))
+)
+# The index begins with the series: each is a short range of it.
+_BEFORE = Statement(
+    select(chunk.c.chunk_id, chunk.c.series_id, chunk.c.end_us).where(
+        chunk.c.series_id.in_(numbers("series_ids")),
+        chunk.c.resolution == RAW,
+        chunk.c.start_us.between(number("earliest_us"), number("at_us")),
+        chunk.c.end_us >= number("end_us"),
+    )
+)
 
 T = TypeVar("T")
 
 
-def insert_chunks(connection: Connection, chunks: Sequence[Chunk]) -> None:
-    """Add chunks, and the columns of times that are not there yet."""
-    if not chunks:
-        return
+class Prepared(NamedTuple):
+    """Chunks on their way into the store: all that can be done before the write lock is taken. Used once."""
+
+    rows: list[tuple[Any, ...]]
+    times: list[bytes]  # of each row
+    ids: dict[bytes, int]  # numbers for the columns of times
+    checksums: dict[bytes, int]
+
+
+def prepare_chunks(chunks: Sequence[Chunk]) -> Prepared:
     ids: dict[bytes, int] = {}
-    for one in chunks:
-        if one.times not in ids:
-            ids[one.times] = content_id(one.times)
-    new = _new_times(connection, ids)
-    if new:
-        connection.execute(
-            insert(times),
-            [{"times_id": ids[data], "checksum": checksum(data), "data": data} for data in new],
-        )
-    rows = []
-    for one in chunks:
-        facts, size = one.facts, len(one.values)
-        if one.times in new:
-            new.remove(one.times)
-            size += len(one.times)
+    checksums: dict[bytes, int] = {}
+    rows, columns = [], []
+    for one in _fill_pages(chunks):
+        facts, data = one.facts, one.times
+        if data not in ids:
+            ids[data], checksums[data] = content_id(data), checksum(data)
         # As it was sealed it has no rollups yet, however long it is.
         is_open = facts.level == 0 or facts.n < FULL_ROWS[facts.resolution]
-        rows.append((*facts, is_open, size, ids[one.times], checksum(one.values), one.values))
+        rows.append((*facts, is_open, len(one.values), ids[data], checksum(one.values), one.values))
+        columns.append(data)
+    return Prepared(rows, columns, ids, checksums)
+
+
+def insert_chunks(connection: Connection, chunks: Prepared) -> None:
+    """Add chunks, and the columns of times that are not there yet."""
+    rows, ids = chunks.rows, dict(chunks.ids)
+    if not rows:
+        return
+    new = _new_times(connection, ids)
+    if new:
+        _INSERT_TIMES.change_each(connection, [(ids[data], chunks.checksums[data], data) for data in new])
+    if ids != chunks.ids:
+        both = zip(rows, chunks.times, strict=True)
+        rows = [(*row[:_TIMES_ID], ids[data], *row[_TIMES_ID + 1 :]) for row, data in both]
+    for at, data in enumerate(chunks.times):
+        if not new:
+            break
+        if data in new:
+            new.remove(data)
+            row = rows[at]
+            rows[at] = (*row[:_SIZE], row[_SIZE] + len(data), *row[_SIZE + 1 :])
     _insert_rows(connection, rows)
+
+
+def _fill_pages(chunks: Sequence[Chunk]) -> Sequence[Chunk]:
+    """The chunks in an order in which they fill SQLite's pages, which it does not go back to: the largest first, and
+    behind it what there is room for. In the order of series they would leave a fifth of their pages empty."""
+    if len(chunks) > _PAGES_TO_FILL:
+        return chunks  # of a sealing: all about as large, and soon merged
+    pages: list[list[Chunk]] = []
+    rooms: list[int] = []
+    # Readings and rollups apart: those that are first merged again leave no holes among the others.
+    for one in sorted(chunks, key=lambda each: (each.facts.resolution, -len(each.values))):
+        size = len(one.values) + _ROW_BYTES
+        for at, room in enumerate(rooms):
+            if room >= size and pages[at][0].facts.resolution == one.facts.resolution:
+                pages[at].append(one)
+                rooms[at] -= size
+                break
+        else:
+            pages.append([one])
+            rooms.append(PAGE_BYTES - size)
+    return [one for page in pages for one in page]
 
 
 def _insert_rows(connection: Connection, rows: list[tuple[Any, ...]]) -> None:
     if connection.dialect.paramstyle == "qmark":
         # As the driver takes them: what SQLAlchemy does for each row costs three times what the database does.
-        connection.exec_driver_sql(str(_insert.compile(dialect=connection.dialect)), rows)
+        _INSERT.change_each(connection, rows)
     else:
-        connection.execute(_insert, [dict(zip(_COLUMNS, row, strict=True)) for row in rows])
+        # Asked for their numbers, SQLAlchemy adds many in one statement: each by itself is a journey to the server.
+        found = connection.execute(_insert_numbered, [dict(zip(_COLUMNS, row, strict=True)) for row in rows])
+        found.close()
 
 
 def delete_chunks(connection: Connection, found: Sequence[Found]) -> None:
@@ -66,11 +146,10 @@ def delete_chunks(connection: Connection, found: Sequence[Found]) -> None:
         HistoryError: somebody else removed one of them meanwhile; the transaction must be given up.
     """
     for some in _pieces([one.chunk_id for one in found]):
-        if connection.execute(delete(chunk).where(chunk.c.chunk_id.in_(some))).rowcount != len(some):
+        if _DELETE.change(connection, ids=some) != len(some):
             raise HistoryError("a chunk was removed by somebody else: two programs keep this history")
     for some in _pieces(sorted({one.times_id for one in found})):
-        needed = exists().where(chunk.c.times_id == times.c.times_id)
-        connection.execute(delete(times).where(times.c.times_id.in_(some), ~needed))
+        _DELETE_TIMES.change(connection, ids=some)
 
 
 def find_chunks(
@@ -78,35 +157,32 @@ def find_chunks(
 ) -> list[Found]:
     """The chunks that answer a question about [from, to) at this resolution, in order of series and start."""
     return [
-        Found(row[0], row[1], row[2], Facts(*row[3:]))
+        found
         for kind in range(resolution + 1)
         for some in _pieces(sorted(series_ids))
-        for row in connection.execute(
-            _answers(kind, resolution),
-            {
-                "series_ids": some,
+        for found in _read_found(
+            _answers(kind, resolution).rows(
+                connection,
+                series_ids=some,
                 # A chunk lies in one partition, so none that reaches into the span begins earlier than this.
-                "earliest_us": from_us - PARTITION_US[kind],
-                "latest_us": to_us - 1,
-                "end_us": from_us - WIDTH_US[kind],
-            },
+                earliest_us=from_us - PARTITION_US[kind],
+                latest_us=to_us - 1,
+                end_us=from_us - WIDTH_US[kind],
+            )
         )
     ]
 
 
 @functools.cache
-def _answers(kind: int, resolution: int) -> Select[Any]:
-    """Built once: to build it costs more than to run it."""
-    return (
-        select(chunk.c.chunk_id, chunk.c.times_id, chunk.c.size, *_FACTS)
-        .where(
-            chunk.c.series_id.in_(bindparam("series_ids", expanding=True)),
+def _answers(kind: int, resolution: int) -> Statement:
+    return Statement(
+        _found.where(
+            chunk.c.series_id.in_(numbers("series_ids")),
             chunk.c.resolution == kind,
             chunk.c.reach >= resolution,
-            chunk.c.start_us.between(bindparam("earliest_us"), bindparam("latest_us")),
-            chunk.c.end_us > bindparam("end_us"),
-        )
-        .order_by(chunk.c.series_id, chunk.c.start_us, chunk.c.chunk_id)
+            chunk.c.start_us.between(number("earliest_us"), number("latest_us")),
+            chunk.c.end_us > number("end_us"),
+        ).order_by(chunk.c.series_id, chunk.c.start_us, chunk.c.chunk_id)
     )
 
 
@@ -115,9 +191,7 @@ def find_open(connection: Connection, series_ids: Collection[int], parts: Collec
     return [
         found
         for some in _pieces(sorted(series_ids))
-        for found in _select(
-            connection, chunk.c.is_open.is_(True), chunk.c.series_id.in_(some), chunk.c.part.in_(sorted(parts))
-        )
+        for found in _read_found(_OPEN.rows(connection, series_ids=some, parts=sorted(parts)))
     ]
 
 
@@ -126,22 +200,27 @@ def find_groups(connection: Connection, now_us: int) -> list[Group]:
 
     A year leaves a small chunk or two in each of its weeks for each series, which is a million with 10,000 series.
     """
+    closed: dict[str, Any] = {f"closed_{one}": last_closed(one, now_us) for one in RESOLUTIONS}
+    return [Group(*map(int, row)) for row in _groups().rows(connection, **closed)]
+
+
+@functools.cache
+def _groups() -> Statement:
     key = (chunk.c.series_id, chunk.c.resolution, chunk.c.reach, chunk.c.part, chunk.c.level)
-    number = func.count()
+    count = func.count()
     groups = (
         # Of the partition without level 0, which is merged by itself.
-        select(*key, number.label("chunks"), func.sum(chunk.c.n).label("rows"),
-               func.sum(case((chunk.c.level > 0, number), else_=0)).over(partition_by=key[:4]).label("later"))
+        select(*key, count.label("chunks"), func.sum(chunk.c.n).label("rows"),
+               func.sum(case((chunk.c.level > 0, count), else_=0)).over(partition_by=key[:4]).label("later"))
         .where(chunk.c.is_open.is_(True))
         .group_by(*key)
         .subquery()
     )  # fmt: skip
-    closed = or_(*(and_(groups.c.resolution == one, groups.c.part <= last_closed(one, now_us)) for one in RESOLUTIONS))
+    closed = or_(*(and_(groups.c.resolution == one, groups.c.part <= number(f"closed_{one}")) for one in RESOLUTIONS))
     full = or_(*(and_(groups.c.resolution == one, groups.c.rows >= FULL_ROWS[one]) for one in RESOLUTIONS))
     ripe = or_(groups.c.chunks >= FANOUT, and_(groups.c.chunks > 1, full))
     left = and_(closed, or_(groups.c.level == 0, groups.c.later > 1))
-    query = select(*(groups.c[name] for name in Group._fields)).where(or_(ripe, left))
-    return [Group(*map(int, row)) for row in connection.execute(query)]
+    return Statement(select(*(groups.c[name] for name in Group._fields)).where(or_(ripe, left)))
 
 
 def find_before(
@@ -153,13 +232,14 @@ def find_before(
     """
     found: list[tuple[int, int, int]] = []
     for some in _pieces(sorted(series_ids)):
-        query = select(chunk.c.chunk_id, chunk.c.series_id, chunk.c.end_us).where(
-            chunk.c.series_id.in_(some),  # the index begins with the series: each is a short range of it
-            chunk.c.resolution == RAW,
-            chunk.c.start_us.between(at_us - within_us - PARTITION_US[RAW], at_us),
-            chunk.c.end_us >= at_us - within_us,
+        rows = _BEFORE.rows(
+            connection,
+            series_ids=some,
+            earliest_us=at_us - within_us - PARTITION_US[RAW],
+            at_us=at_us,
+            end_us=at_us - within_us,
         )
-        found += [(row[0], row[1], row[2]) for row in connection.execute(query)]
+        found += [(row[0], row[1], row[2]) for row in rows]
     return found
 
 
@@ -167,26 +247,20 @@ def find_last(connection: Connection, series_ids: Collection[int], at_us: int) -
     """For each of these series and each resolution the chunk that begins last at or before `at_us`, however old."""
     found: list[Found] = []
     for some in _pieces(sorted(series_ids)):
-        newest = (
-            select(chunk.c.series_id, chunk.c.resolution, func.max(chunk.c.start_us).label("start_us"))
-            .where(chunk.c.series_id.in_(some), chunk.c.start_us <= at_us)
-            .group_by(chunk.c.series_id, chunk.c.resolution)
-            .subquery()
-        )
-        found += [
-            Found(row[0], row[1], row[2], Facts(*row[3:]))
-            for row in connection.execute(
-                select(chunk.c.chunk_id, chunk.c.times_id, chunk.c.size, *_FACTS).join(
-                    newest,
-                    and_(
-                        chunk.c.series_id == newest.c.series_id,
-                        chunk.c.resolution == newest.c.resolution,
-                        chunk.c.start_us == newest.c.start_us,
-                    ),
-                )
-            )
-        ]
+        found += _read_found(_last().rows(connection, series_ids=some, at_us=at_us))
     return found
+
+
+@functools.cache
+def _last() -> Statement:
+    newest = (
+        select(chunk.c.series_id, chunk.c.resolution, func.max(chunk.c.start_us).label("start_us"))
+        .where(chunk.c.series_id.in_(numbers("series_ids")), chunk.c.start_us <= number("at_us"))
+        .group_by(chunk.c.series_id, chunk.c.resolution)
+        .subquery()
+    )
+    names = ("series_id", "resolution", "start_us")
+    return Statement(_found.join(newest, and_(*(chunk.c[name] == newest.c[name] for name in names))))
 
 
 def list_series(connection: Connection) -> list[int]:
@@ -202,21 +276,19 @@ def _known_series() -> CTE:
 
 
 def get_chunks(connection: Connection, chunk_ids: Iterable[int]) -> list[Found]:
-    return [found for some in _pieces(sorted(chunk_ids)) for found in _select(connection, chunk.c.chunk_id.in_(some))]
+    return [found for some in _pieces(sorted(chunk_ids)) for found in _read_found(_BY_ID.rows(connection, ids=some))]
 
 
 def load_blobs(connection: Connection, found: Sequence[Found]) -> dict[int, Blobs | Damaged]:
     """The columns of these chunks by chunk id; `Damaged` in the place of those that are not as they were written."""
     shared: dict[int, bytes | Damaged] = {}
     for some in _pieces(sorted({one.times_id for one in found})):
-        query = select(times.c.times_id, times.c.checksum, times.c.data).where(times.c.times_id.in_(some))
-        for times_id, expected, data in connection.execute(query):
+        for times_id, expected, data in _TIMES.rows(connection, ids=some):
             shared[times_id] = _checked(data, expected, "times", times_id)
     wanted = {one.chunk_id: one for one in found}
     loaded: dict[int, Blobs | Damaged] = {}
     for some in _pieces(sorted(wanted)):
-        query = select(chunk.c.chunk_id, chunk.c.checksum, chunk.c.data).where(chunk.c.chunk_id.in_(some))
-        for chunk_id, expected, data in connection.execute(query):
+        for chunk_id, expected, data in _VALUES.rows(connection, ids=some):
             values = _checked(data, expected, "chunk", chunk_id)
             times_id = wanted[chunk_id].times_id
             time_column = shared.get(times_id) or Damaged(f"times {times_id} are missing")
@@ -247,14 +319,7 @@ def find_oldest(connection: Connection, reach: int, before_us: int, limit: int) 
 
     Readings that were never merged are left out: it is not known yet whether a rollup will stand for them.
     """
-    return _select(
-        connection,
-        chunk.c.reach == reach,
-        chunk.c.end_us < before_us,
-        chunk.c.level > 0,
-        order=(chunk.c.end_us, chunk.c.chunk_id),
-        limit=limit,
-    )
+    return _read_found(_OLDEST.rows(connection, reach=reach, before_us=before_us, most=limit))
 
 
 def find_span(connection: Connection) -> tuple[int | None, int | None]:
@@ -280,18 +345,15 @@ def sum_sizes(connection: Connection) -> dict[int, int]:
     return {reach: int(size) for reach, size in connection.execute(query)}
 
 
-def _select(connection: Connection, *where: Any, order: Sequence[Any] = (), limit: int | None = None) -> list[Found]:
-    query = select(chunk.c.chunk_id, chunk.c.times_id, chunk.c.size, *_FACTS).where(*where)
-    query = query.order_by(*(order or (chunk.c.series_id, chunk.c.start_us, chunk.c.chunk_id))).limit(limit)
-    return [Found(row[0], row[1], row[2], Facts(*row[3:])) for row in connection.execute(query)]
+def _read_found(rows: Iterable[Any]) -> list[Found]:
+    return [Found(row[0], row[1], row[2], Facts._make(row[3:])) for row in rows]
 
 
 def _new_times(connection: Connection, ids: dict[bytes, int]) -> set[bytes]:
     """Those of the columns that must be added. Two with the same number, as good as impossible, get another one."""
     known: dict[int, bytes] = {}
     for some in _pieces(sorted(ids.values())):
-        query = select(times.c.times_id, times.c.data).where(times.c.times_id.in_(some))
-        known.update((row.times_id, row.data) for row in connection.execute(query))
+        known.update((times_id, data) for times_id, _, data in _TIMES.rows(connection, ids=some))
     new: set[bytes] = set()
     taken = dict(known)
     for data, times_id in list(ids.items()):

@@ -34,6 +34,13 @@ class Words(TypeDecorator[str]):
     def load_dialect_impl(self, dialect: Any) -> Any:
         return dialect.type_descriptor(Text(collation="C") if dialect.name == "postgresql" else Text())
 
+    def bind_processor(self, dialect: Any) -> Any:
+        return super().bind_processor(dialect) if dialect.name == "postgresql" else None
+
+    def result_processor(self, dialect: Any, coltype: Any) -> Any:
+        # None, and not one that does nothing: a catalog has tens of thousands of them.
+        return super().result_processor(dialect, coltype) if dialect.name == "postgresql" else None
+
     def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
         if value is None or dialect.name != "postgresql" or not (_ESCAPE in value or "\0" in value):
             return value
@@ -48,11 +55,14 @@ class Words(TypeDecorator[str]):
 # Facts about the store itself: schema, epoch, how far the journal is sealed, from when each resolution is kept.
 meta = Table("history_meta", metadata, Column("key", Text, primary_key=True), Column("value", Text, nullable=False))
 
+# SQLite numbers rows by itself, and needs no index beside the table, only for exactly "INTEGER PRIMARY KEY".
+_ROW_NUMBER = BigInteger().with_variant(Integer, "sqlite")
+
 # The durable log. One row is one group commit: several frames, one after another.
 journal = Table(
     "history_journal",
     metadata,
-    Column("last_offset", BigInteger, primary_key=True, autoincrement=False),
+    Column("last_offset", _ROW_NUMBER, primary_key=True, autoincrement=False),
     Column("first_offset", BigInteger, nullable=False),
     Column("readings", Integer, nullable=False),
     Column("checksum", BigInteger, nullable=False),
@@ -63,7 +73,7 @@ journal = Table(
 message = Table(
     "history_message",
     metadata,
-    Column("log_offset", BigInteger, primary_key=True, autoincrement=False),
+    Column("log_offset", _ROW_NUMBER, primary_key=True, autoincrement=False),
     Column("data", LargeBinary, nullable=False),
 )
 
@@ -82,8 +92,7 @@ times = Table(
 chunk = Table(
     "history_chunk",
     metadata,
-    # SQLite numbers rows by itself only for exactly "INTEGER PRIMARY KEY".
-    Column("chunk_id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("chunk_id", _ROW_NUMBER, primary_key=True),
     Column("series_id", BigInteger, nullable=False),
     Column("resolution", SmallInteger, nullable=False),
     Column("reach", SmallInteger, nullable=False),
@@ -121,7 +130,7 @@ Index("history_chunk_times", chunk.c.times_id)
 series = Table(
     "history_series",
     metadata,
-    Column("series_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("series_id", _ROW_NUMBER, primary_key=True, autoincrement=False),
     Column("device_id", Words, nullable=False),
     Column("metric", Words, nullable=False),
     Column("kind", Words, nullable=False),
@@ -150,7 +159,7 @@ text = Table(
 event = Table(
     "history_event",
     metadata,
-    Column("event_id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("event_id", _ROW_NUMBER, primary_key=True),
     Column("time_us", BigInteger, nullable=False),
     Column("kind", Words, nullable=False),
     Column("device_id", Words, nullable=False),  # empty: of no device

@@ -18,6 +18,7 @@ from bridge.history.events import KINDS, Event
 from bridge.history.faults import Damaged, HistoryError
 from bridge.history.merge import Group
 from bridge.history.spans import RESOLUTIONS
+from bridge.history.store_chunks import Prepared
 from bridge.history.store_schema import journal, message, meta
 from bridge.history.store_statements import Statement
 
@@ -320,8 +321,10 @@ class Writer(Snapshot):
     def forget_events(self, before_us: int) -> int:
         return store_events.forget_events(self.connection, before_us)
 
-    def insert_chunks(self, chunks: Sequence[Chunk]) -> None:
-        store_chunks.insert_chunks(self.connection, chunks)
+    def insert_chunks(self, chunks: Prepared | Sequence[Chunk]) -> None:
+        """Many had better be prepared before the transaction: the journal waits for it."""
+        prepared = chunks if isinstance(chunks, Prepared) else store_chunks.prepare_chunks(chunks)
+        store_chunks.insert_chunks(self.connection, prepared)
 
     def delete_chunks(self, found: Sequence[Found]) -> None:
         store_chunks.delete_chunks(self.connection, found)

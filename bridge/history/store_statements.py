@@ -10,9 +10,8 @@ import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, literal_column
+from sqlalchemy import BigInteger, ClauseElement, ColumnElement, Connection, CursorResult, Executable, literal_column
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.sql.expression import ClauseElement
 
 
 def number(name: str) -> ColumnElement[int]:
@@ -25,23 +24,38 @@ def numbers(name: str) -> list[ColumnElement[int]]:
     return [number(name)]
 
 
-def run(connection: Connection, text: str, binds: Sequence[Any] = ()) -> list[Any]:
-    """Have SQLite's driver run this, and return its rows.
+def run(connection: Connection, text: str, binds: Sequence[Any] = ()) -> tuple[list[Any], int]:
+    """Rows, and how many were changed, of a statement for SQLite. Whoever listens to SQLAlchemy hears of it.
 
     Raises:
-        DBAPIError: as SQLAlchemy would have raised it.
+        DBAPIError: as SQLAlchemy raises it.
     """
+    if connection.dispatch.before_cursor_execute:
+        done = connection.exec_driver_sql(text, tuple(binds))
+        return (list(done.fetchall()) if done.returns_rows else []), done.rowcount
     try:
-        return driver(connection).execute(text, binds).fetchall()
+        cursor = _driver(connection).execute(text, binds)
+        return cursor.fetchall(), cursor.rowcount
     except sqlite3.Error as error:
-        raise as_sqlalchemy(connection, text, error) from error
+        raise _as_sqlalchemy(connection, text, error) from error
 
 
-def driver(connection: Connection) -> sqlite3.Connection:
+def run_each(connection: Connection, text: str, rows: Sequence[Sequence[Any]]) -> None:
+    """As `run`, once for each row of binds."""
+    if connection.dispatch.before_cursor_execute:
+        connection.exec_driver_sql(text, [tuple(row) for row in rows])
+        return
+    try:
+        _driver(connection).executemany(text, rows)
+    except sqlite3.Error as error:
+        raise _as_sqlalchemy(connection, text, error) from error
+
+
+def _driver(connection: Connection) -> sqlite3.Connection:
     return cast(sqlite3.Connection, connection.connection.dbapi_connection)
 
 
-def as_sqlalchemy(connection: Connection, text: str, error: sqlite3.Error) -> BaseException:
+def _as_sqlalchemy(connection: Connection, text: str, error: sqlite3.Error) -> BaseException:
     return DBAPIError.instance(text, None, error, sqlite3.Error, dialect=connection.dialect)
 
 
@@ -51,7 +65,7 @@ class Statement:
     Rows are as the driver makes them: numbers, bytes and texts are themselves, but a sum may be a Decimal.
     """
 
-    def __init__(self, statement: ClauseElement) -> None:
+    def __init__(self, statement: Executable) -> None:
         self._statement = statement
         self._compiled: dict[str, tuple[str, tuple[str, ...]]] = {}  # text and names, by the name of the database
 
@@ -60,10 +74,8 @@ class Statement:
     ) -> list[Any]:
         text, names = self._text(connection, values)
         if connection.dialect.name == "sqlite":
-            return run(connection, text, [binds[name] for name in names] if binds else ())
-        if binds:
-            return list(connection.execute(self._statement, binds).fetchall())  # type: ignore[call-overload]
-        return list(connection.exec_driver_sql(text).fetchall())
+            return run(connection, text, [binds[name] for name in names] if binds else ())[0]
+        return list(self._ask(connection, text, binds).fetchall())
 
     def change(
         self, connection: Connection, binds: Mapping[str, Any] | None = None, **values: int | Collection[int]
@@ -71,27 +83,28 @@ class Statement:
         """How many rows it was that changed."""
         text, names = self._text(connection, values)
         if connection.dialect.name == "sqlite":
-            try:
-                return driver(connection).execute(text, [binds[name] for name in names] if binds else ()).rowcount
-            except sqlite3.Error as error:
-                raise as_sqlalchemy(connection, text, error) from error
-        if binds:
-            return int(connection.execute(self._statement, binds).rowcount)  # type: ignore[call-overload]
-        return connection.exec_driver_sql(text).rowcount
+            return run(connection, text, [binds[name] for name in names] if binds else ())[1]
+        return self._ask(connection, text, binds).rowcount
 
-    def change_each(self, connection: Connection, rows: Collection[Sequence[Any]]) -> None:
-        """With SQLite, once for each row of binds, which are in the order of its text."""
-        text, _ = self._text(connection, {})
-        try:
-            driver(connection).executemany(text, rows)
-        except sqlite3.Error as error:
-            raise as_sqlalchemy(connection, text, error) from error
+    def change_each(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
+        """Once for each row of binds, which are in the order of its columns."""
+        text, names = self._text(connection, {})
+        if connection.dialect.name == "sqlite":
+            run_each(connection, text, rows)
+        else:
+            connection.execute(self._statement, [dict(zip(names, row, strict=True)) for row in rows])
+
+    def _ask(self, connection: Connection, text: str, binds: Mapping[str, Any] | None) -> CursorResult[Any]:
+        if binds:
+            return connection.execute(self._statement, binds)
+        return connection.exec_driver_sql(text)
 
     def _text(self, connection: Connection, values: Mapping[str, int | Collection[int]]) -> tuple[str, tuple[str, ...]]:
         dialect = connection.dialect
         found = self._compiled.get(dialect.name)
         if found is None:
-            compiled: Any = self._statement.compile(dialect=dialect, compile_kwargs={"literal_binds": bool(values)})
+            how = {"literal_binds": bool(values)}
+            compiled: Any = cast(ClauseElement, self._statement).compile(dialect=dialect, compile_kwargs=how)
             found = self._compiled[dialect.name] = str(compiled), tuple(compiled.positiontup or ())
         if not values:
             return found

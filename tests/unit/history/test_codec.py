@@ -90,3 +90,12 @@ def test_some_of_the_columns_can_be_read_alone(effort: Effort) -> None:
     data = pack([np.arange(10.0) + number for number in range(5)], effort)
 
     assert [int(column[0]) for column in unpack(data, slice(1, 4))] == [1, 2, 3]
+
+
+def test_a_single_plain_column_whose_length_is_not_that_of_its_numbers_is_damage() -> None:
+    data = pack([np.arange(3.0)], Effort.NONE)
+
+    for wrong in (data[:-1], data[:4] + (23).to_bytes(4, "little") + data[8:-1], data[:5]):
+        with pytest.raises(Damaged):
+            unpack(wrong)
+    assert [column.tolist() for column in unpack(data)] == [[0.0, 1.0, 2.0]]

@@ -8,7 +8,17 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.history.rollup import MEAN_STEPS, Rollup, as_points, from_columns, merge_rollups, roll, to_columns
+from bridge.history.rollup import (
+    MEAN_STEPS,
+    Rollup,
+    as_points,
+    count_rows,
+    from_columns,
+    merge_rollups,
+    roll,
+    roll_pieces,
+    to_columns,
+)
 
 WIDTH = 60
 numbers = st.floats(-1e9, 1e9) | st.just(math.nan)
@@ -94,3 +104,11 @@ def test_infinities_do_not_break_the_columns() -> None:
 
     assert after.mins.tolist() == [-math.inf]
     assert after.maxs.tolist() == [math.inf]
+
+
+def test_the_rows_of_each_piece_are_counted_without_making_them() -> None:
+    times = np.array([0, 5, 9, 10, 35, 3, 4, 8, 9])  # two pieces that meet within a bucket
+    pieces = np.array([0, 5, 7])
+    rollup, rows = roll_pieces(times, np.zeros(len(times)), pieces, 10)
+
+    assert count_rows(times, pieces, 10).tolist() == np.diff([*rows, len(rollup.starts_us)]).tolist() == [3, 1, 1]

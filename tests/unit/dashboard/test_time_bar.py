@@ -293,16 +293,24 @@ def test_events_are_marked_named_and_jumped_to(open_dashboard: OpenDashboard) ->
     assert asked(tab) == now - 3 * HOUR_MS
 
 
+def wait_for_question(tab: Tab, played: PlayedEvents) -> None:
+    for _ in range(200):
+        if played.asked:
+            return
+        tab.do(lambda page: page.wait_for_timeout(50))
+    raise AssertionError("nothing was asked")
+
+
 def test_a_device_page_marks_what_happened_to_the_device(open_dashboard: OpenDashboard) -> None:
     played = PlayedEvents(now_ms())
-    open_bar(open_dashboard, played, "#/device/a").do(lambda page: page.wait_for_timeout(600))
-    assert played.asked
+    wait_for_question(open_bar(open_dashboard, played, "#/device/a"), played)
     assert all(query["device_id"] == ["a"] for query in played.asked)
 
 
 def test_a_hidden_bar_and_a_bar_at_rest_ask_nothing(open_dashboard: OpenDashboard) -> None:
     played = PlayedEvents(now_ms())
     tab = open_bar(open_dashboard, played)
+    wait_for_question(tab, played)
     tab.do(lambda page: page.wait_for_timeout(2_500))
     assert len(played.asked) == 1
 

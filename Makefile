@@ -24,11 +24,11 @@ demo: $(VENV)/.installed
 	$(BIN)/fleetwire demo
 
 # One process for each kind: integration tests look at their own child processes, among which no browser should be.
-# Most of what the integration tests do is waiting, so more of them than processors run at a time. Where real processes
+# Much of what the tests do is waiting, so more of them than processors run at a time. Where real processes
 # or a browser run on a machine that others use too, a test that fails is tried once more, and pytest tells (R).
 test: lint
 	.ci/install-tools
-	$(PYTEST) -n 2 --reruns 1 -m "not postgres" tests/unit
+	$(PYTEST) -n 3 --reruns 1 -m "not postgres" tests/unit
 	HISTORY_TESTS_ON=postgres $(PYTEST) -n 2 -m "not sqlite" $(STORE_TESTS)
 	$(PYTEST) -n 3 --reruns 1 -m "not alone" tests/integration tests/faults
 	$(PYTEST) --reruns 2 -m alone tests/integration

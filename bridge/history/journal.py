@@ -271,9 +271,10 @@ class Journal:
 
         The offset cannot tell: an entry of events alone leaves it where it was.
         """
-        with self._store.reading() as snapshot:
-            before, self._commits = self._commits, snapshot.commits()
-            return max(snapshot.runs()) == self._run_no and before is not None and self._commits > before
+        with self._store.writing() as writer:  # waits for a server that is still about that commit
+            commits, run = writer.commits(), max(writer.runs())
+        before, self._commits = self._commits, commits
+        return run == self._run_no and before is not None and commits > before
 
     def _drop(self) -> None:
         """Make room: the oldest readings that nobody waits to acknowledge, and the messages around them, because a log

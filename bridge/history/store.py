@@ -174,9 +174,7 @@ def _go_on_without(store: Store, lost: int, now_us: int) -> Store:
 
 def _make_engine(url: str) -> Engine:
     if store_postgres.is_postgres(url):
-        engine = create_engine(store_postgres.with_driver(url), **store_postgres.options())
-        store_postgres.prepare(engine)
-        return engine
+        return store_postgres.make_engine(url)
     path = store_sqlite.file_of(url)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ from bridge.history.store_postgres import DRIVER
 _DISK_FULL = "53100"
 _HELD = {"55P03", "40001", "40P01"}  # lock not available, serialization failure, deadlock
 _MISTAKES = ("22", "23", "42")  # data, constraints, statements: ours, and a traceback helps
+_NO_RIGHTS = "42501"
 
 
 class Fault(NamedTuple):
@@ -53,4 +54,6 @@ def _of_postgres(cause: BaseException) -> Fault:
         return Fault("the disk of the history's database is full")
     if code in _HELD:
         return Fault("another program holds the history")
-    return Fault(f"the history cannot be written: {words} ({code})", known=not code.startswith(_MISTAKES))
+    return Fault(
+        f"the history cannot be written: {words} ({code})", known=code == _NO_RIGHTS or not code.startswith(_MISTAKES)
+    )

@@ -36,14 +36,19 @@ halfway because somebody else wrote since it began to read."""
 _DAMAGE_CODES = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
+def backend_of(url: str) -> str:
+    """Which database it is. Never fails: what is wrong with an address is told by who opens it."""
+    return url.partition(":")[0].partition("+")[0]
+
+
 def is_sqlite(url: str) -> bool:
-    return make_url(url).get_backend_name() == "sqlite"
+    return backend_of(url) == "sqlite"
 
 
 def file_of(url: str) -> Path | None:
     """The database file; None for another database or one in memory."""
-    database = make_url(url).database
-    if not is_sqlite(url) or not database or database == ":memory:":
+    database = make_url(url).database if is_sqlite(url) else None
+    if not database or database == ":memory:":
         return None
     return Path(database)
 

@@ -16,6 +16,7 @@ from typing import Any
 import pg8000.native
 
 from tests.support.mosquitto import find_free_port
+from tests.support.tls import TlsFiles
 
 START_S = 60
 PASSWORD = "not-in-any-log"
@@ -34,8 +35,9 @@ def find_binaries() -> Path:
 class Postgres:
     """A server. `kill` is kill -9; `start` again finds everything that was committed."""
 
-    def __init__(self, folder: Path, *, is_durable: bool = False) -> None:
+    def __init__(self, folder: Path, *, is_durable: bool = False, tls: TlsFiles | None = None) -> None:
         """`is_durable`: with fsync, for tests that kill it; the others need not wait for the disk."""
+        self._tls = tls
         self.port = find_free_port()
         self._folder = folder
         self._is_durable = is_durable
@@ -57,6 +59,12 @@ class Postgres:
         command = [self._binaries / "initdb", "-D", self._folder / "data", "-U", "fleetwire", "--no-sync"]
         command += ["--auth=scram-sha-256", f"--pwfile={password}", "--encoding=UTF8", "--locale=C.UTF-8"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=self._folder, **self._user)
+        if self._tls is not None:
+            shutil.copy(self._tls.server_cert, self._folder / "server.crt")
+            key = shutil.copy(self._tls.server_key, self._folder / "server.key")
+            key.chmod(0o600)  # or it refuses to start
+            if self._user:
+                shutil.chown(key, **self._user)
         return self
 
     def start(self) -> Postgres:
@@ -65,6 +73,9 @@ class Postgres:
             "port": self.port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "fsync": durable,
             "max_connections": 50, "shared_buffers": "32MB", "synchronous_commit": "off",
         }  # fmt: skip
+        if self._tls is not None:
+            folder = self._folder
+            settings |= {"ssl": "on", "ssl_cert_file": folder / "server.crt", "ssl_key_file": folder / "server.key"}
         command = [str(self._binaries / "postgres"), "-D", str(self._folder / "data")]
         for name, value in settings.items():
             command += ["-c", f"{name}={value}"]
@@ -73,25 +84,26 @@ class Postgres:
         deadline = time.monotonic() + START_S
         while True:
             try:
-                self._ask("SELECT 1", "postgres")
+                self.ask("SELECT 1", "postgres")
                 return self
             except (pg8000.exceptions.InterfaceError, pg8000.exceptions.DatabaseError):
                 assert self._process.poll() is None, (self._folder / "log").read_text()
                 assert time.monotonic() < deadline, "PostgreSQL does not come up"
                 time.sleep(0.05)
 
-    def new_database(self) -> str:
-        """The URL of an empty database."""
+    def new_database(self, options: str = "") -> str:
+        """The URL of an empty database. `options`: more of the statement that makes it."""
         name = f"history{next(self._numbers)}"
-        self._ask(f"CREATE DATABASE {name} STRATEGY = FILE_COPY", "postgres")
+        self.ask(f"CREATE DATABASE {name} STRATEGY = FILE_COPY {options}", "postgres")
         return self.url(name)
 
-    def url(self, database: str, password: str = PASSWORD) -> str:
-        return f"postgresql://fleetwire:{password}@127.0.0.1:{self.port}/{database}"
+    def url(self, database: str) -> str:
+        # Else each connection would make a TLS context first, and that takes longer than most tests.
+        return f"postgresql://fleetwire:{PASSWORD}@127.0.0.1:{self.port}/{database}?sslmode=disable"
 
     def clear(self, url: str) -> None:
         """Make a database empty again."""
-        self._ask("DROP SCHEMA public CASCADE; CREATE SCHEMA public", url.rpartition("/")[2])
+        self.ask("DROP SCHEMA public CASCADE; CREATE SCHEMA public", name_in(url))
 
     def stop(self, number: int = signal.SIGINT) -> None:
         """SIGINT: at once, in good order."""
@@ -104,19 +116,25 @@ class Postgres:
         """kill -9, of the server and what it has started."""
         self.stop(signal.SIGQUIT)  # its children would keep the port after SIGKILL; this is an immediate exit, too
 
-    def _ask(self, statement: str, database: str) -> None:
+    def ask(self, statement: str, database: str) -> Any:
         connection = pg8000.native.Connection(
-            "fleetwire", host="127.0.0.1", port=self.port, database=database, password=PASSWORD, timeout=10
-        )
+            "fleetwire", host="127.0.0.1", port=self.port, database=database, password=PASSWORD, timeout=10,
+            ssl_context=False,
+        )  # fmt: skip
         try:
-            connection.run(statement)
+            return connection.run(statement)
         finally:
             connection.close()
 
 
+def name_in(url: str) -> str:
+    """The database of an address."""
+    return url.rpartition("/")[2].partition("?")[0]
+
+
 @contextmanager
-def running_postgres(folder: Path, *, is_durable: bool = False) -> Iterator[Postgres]:
-    server = Postgres(folder, is_durable=is_durable).create().start()
+def running_postgres(folder: Path, *, is_durable: bool = False, tls: TlsFiles | None = None) -> Iterator[Postgres]:
+    server = Postgres(folder, is_durable=is_durable, tls=tls).create().start()
     try:
         yield server
     finally:

@@ -28,7 +28,7 @@ def new_url() -> str:
     """Of an empty database of which nobody else knows; in memory where there is such a thing."""
     if not ON_POSTGRES:
         return "sqlite://"
-    return _cleared.pop() if _cleared else _postgres().new_database()
+    return _cleared.pop() if _cleared else server().new_database()
 
 
 def url_in(folder: Path, name: str = "history.db") -> str:
@@ -39,7 +39,7 @@ def url_in(folder: Path, name: str = "history.db") -> str:
 def drop(store: Store) -> None:
     """Nobody needs the database of this store any more."""
     if ON_POSTGRES:
-        _postgres().clear(store._url)
+        server().clear(store._url)
         _cleared.append(store._url)
 
 
@@ -50,11 +50,11 @@ def examples(count: int) -> settings:
 
 @functools.cache
 def _named(_: Path) -> str:
-    return _postgres().new_database()
+    return server().new_database()
 
 
 @functools.cache
-def _postgres() -> Postgres:
+def server() -> Postgres:
     """One for this process, ended with it."""
     folder = Path(tempfile.mkdtemp(prefix="fleetwire-postgres-"))
     folder.chmod(0o755)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,8 +13,9 @@ from bridge.history import store_postgres
 from bridge.history.faults import HistoryError, NotInstalled
 from bridge.history.store import Store, open_store
 from bridge.history.store_faults import describe
-from tests.support.postgres import PASSWORD
-from tests.unit.history.databases import new_url
+from tests.support.postgres import PASSWORD, name_in, running_postgres
+from tests.support.tls import make_tls_files
+from tests.unit.history.databases import new_url, server
 from tests.unit.history.scene import START_US, Scene
 
 pytestmark = pytest.mark.postgres
@@ -119,6 +121,7 @@ def test_a_connection_that_the_server_has_ended_is_replaced(store: Store, caplog
         ("DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '53100'; END $$", "the disk of the history's database", True),
         ("DO $$ BEGIN RAISE EXCEPTION 'no more' USING ERRCODE = '53200'; END $$", "no more (53200)", True),
         ("DO $$ BEGIN RAISE EXCEPTION 'over' USING ERRCODE = '40001'; END $$", "another program holds", True),
+        ("SET ROLE pg_read_all_data; CREATE TABLE public.x ()", "permission denied for schema public (42501)", True),
         ("SELECT nothing FROM nowhere", "does not exist (42P01)", False),
     ],
 )
@@ -137,14 +140,94 @@ def test_a_wrong_password_is_told_without_it(url: str) -> None:
     assert "guess" not in describe(caught.value).reason + str(caught.value)
 
 
-def test_backup_and_reusable_room_are_its_administrators(store: Store, tmp_path: object) -> None:
+def test_backup_and_reusable_room_are_its_administrators(store: Store, tmp_path: Path) -> None:
     assert store.path is None
     assert store.reusable_bytes() == 0
     with pytest.raises(HistoryError, match="pg_dump"):
-        store.backup(tmp_path)  # type: ignore[arg-type]
+        store.backup(tmp_path)
 
 
 def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_postgres, "DRIVER", "no_such_driver")
     with pytest.raises(NotInstalled, match=r"pip install 'fleetwire\[postgres\]'"):
         Store("postgresql://someone@127.0.0.1/x")
+
+
+def test_what_others_set_for_the_database_changes_nothing(url: str) -> None:
+    for change in ("client_encoding = 'LATIN1'", "bytea_output = 'escape'", "extra_float_digits = 0",
+                   "default_transaction_isolation = 'serializable'"):  # fmt: skip
+        server().ask(f"ALTER DATABASE {name_in(url)} SET {change}", "postgres")
+    store = open_store(url, START_US)
+    with store.reading() as snapshot:
+        values = snapshot.connection.exec_driver_sql("SELECT 1.0::float8 / 3, 'grün 温', '\\x00ff'::bytea").one()
+        assert values == (1 / 3, "grün 温", b"\x00\xff")
+    with store.writing() as writer:
+        assert writer.connection.exec_driver_sql("SHOW transaction_isolation").scalar_one() == "read committed"
+    store.close()
+
+
+def test_a_database_that_cannot_hold_every_text_is_refused() -> None:
+    url = server().new_database("TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'")
+    with pytest.raises(HistoryError, match="must have the encoding UTF8, not SQL_ASCII"):
+        Store(url)
+
+
+def test_a_writer_that_is_frozen_does_not_keep_the_others_waiting(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_postgres, "IDLE_MS", 200)
+    frozen, other = Store(url), Store(url)
+    with pytest.raises(Exception, match=r"25P03|network") as caught, frozen.writing() as writer:
+        writer.begin_run()
+        time.sleep(0.5)
+        with other.writing() as second:
+            assert second.begin_run()[0] == 1  # what the frozen one wrote is undone
+        writer.begin_run()
+    assert describe(caught.value).known
+    frozen.close()
+    other.close()
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("postgresql://someone:p@ss@127.0.0.1/x", "%40 for an @"),
+        ("postgresql://someone:pass@127.0.0.1:port/x", "must look like"),
+        ("postgresql://127.0.0.1/x", "must look like"),
+        ("postgresql://someone:pass@127.0.0.1/x?sslmode=allow", "sslmode is one of disable, prefer, require"),
+        ("postgresql://someone:pass@127.0.0.1/x?options=-cfsync=off", "are known, not options"),
+        ("postgresql://someone:pass@127.0.0.1/x?sslmode=verify-full&sslrootcert=/missing.pem", "No such file"),
+    ],
+)
+def test_an_address_that_is_none_is_told_without_its_password(address: str, words: str) -> None:
+    with pytest.raises(HistoryError, match=words) as caught:
+        Store(address)
+    assert "pass" not in str(caught.value).replace("user:password", "").replace("in user or password", "")
+
+
+def test_tls_is_used_and_verified_as_the_address_says(tmp_path: Path) -> None:
+    files = make_tls_files(tmp_path / "tls")
+    with running_postgres(tmp_path / "postgres", tls=files) as protected:
+        url = protected.new_database().partition("?")[0].replace("127.0.0.1", "localhost")
+        expected = {"": True, "?sslmode=disable": False, "?sslmode=prefer": True, "?sslmode=require": True,
+                    f"?sslmode=verify-full&sslrootcert={files.ca}": True}  # fmt: skip
+        for query, encrypted in expected.items():
+            store = Store(url + query)
+            with store.reading() as snapshot:
+                statement = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+                assert snapshot.connection.exec_driver_sql(statement).scalar_one() is encrypted, query
+            store.close()
+        for address in (
+            f"{url}?sslmode=verify-full&sslrootcert={files.other_ca}",
+            f"{url}?sslmode=verify-full",  # nobody whom this machine trusts signed it
+            f"{url}?sslmode=verify-full&sslrootcert={files.ca}".replace("localhost", "127.0.0.1"),
+        ):
+            with pytest.raises(Exception, match="certificate verify failed") as caught:
+                Store(address)
+            assert "certificate verify failed" in describe(caught.value).reason
+            assert PASSWORD not in describe(caught.value).reason
+
+
+def test_who_requires_tls_does_not_go_without_it(url: str) -> None:
+    with pytest.raises(Exception, match="SSL"):
+        Store(url.replace("disable", "require"))
+    store = Store(url.replace("disable", "prefer"))
+    store.close()

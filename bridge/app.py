@@ -200,7 +200,8 @@ class App:
                 notice += "a new one has begun." if store.opened.is_new else "what came before that is there."
                 log.error("%s", notice)
             recorder = Recorder(store, _recorder_options(settings.history), self._counters, now_us, notice)
-            return recorder, read_before(store, now_us(), int(settings.live.recent_seconds * 1e6))
+            recent_us = int(settings.live.recent_seconds * 1e6)
+            return recorder, read_before(store, recorder.archive.history, now_us(), recent_us)
         except BaseException:
             store.close()
             raise

@@ -56,31 +56,31 @@ class Archive:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._history = History(store)
+        self.history = History(store)
         self._threads = ThreadPoolExecutor(WORKERS, "history")
         self._waiting = 0
 
     async def query(self, series_ids: Sequence[int], from_us: int, to_us: int, points: int) -> list[Answer]:
         """See `History.query`."""
-        return await self._ask(lambda: self._history.query(series_ids, from_us, to_us, points))
+        return await self._ask(lambda: self.history.query(series_ids, from_us, to_us, points))
 
     async def readings(self, series_ids: Sequence[int], from_us: int, to_us: int, limit: int) -> Batch:
         """See `History.readings`."""
-        return await self._ask(lambda: self._history.readings(series_ids, from_us, to_us, limit))
+        return await self._ask(lambda: self.history.readings(series_ids, from_us, to_us, limit))
 
     async def buckets(self, series_id: int, from_us: int, to_us: int, width_us: int) -> Rollup:
         """See `History.buckets`."""
-        return await self._ask(lambda: self._history.buckets(series_id, from_us, to_us, width_us))
+        return await self._ask(lambda: self.history.buckets(series_id, from_us, to_us, width_us))
 
     async def piece(
         self, series_ids: Sequence[int], from_us: int, to_us: int, length_us: int = FIRST_LENGTH_US
     ) -> Piece:
         """See `pieces.read_piece`."""
-        return await self._ask(lambda: read_piece(self._history, series_ids, from_us, to_us, length_us))
+        return await self._ask(lambda: read_piece(self.history, series_ids, from_us, to_us, length_us))
 
     async def statistics(self, series_ids: Sequence[int], from_us: int, to_us: int) -> list[Statistics]:
         """See `statistics.measure`."""
-        return await self._ask(lambda: measure(self._history, series_ids, from_us, to_us))
+        return await self._ask(lambda: measure(self.history, series_ids, from_us, to_us))
 
     async def catalog(self, at_us: int | None = None) -> Catalog:
         """All devices and series ever known, described as at a moment; as they are now without one."""
@@ -97,7 +97,7 @@ class Archive:
 
     async def moment(self, at_us: int) -> Moment:
         """The whole fleet at a moment."""
-        return await self._ask(lambda: look_at(self._store, self._history, at_us))
+        return await self._ask(lambda: look_at(self._store, self.history, at_us))
 
     async def events(
         self,
@@ -122,7 +122,7 @@ class Archive:
     async def span(self) -> Span:
         """From when to when there are readings."""
 
-        return Span(*await self._ask(self._history.span))
+        return Span(*await self._ask(self.history.span))
 
     async def kept_from(self) -> tuple[int | None, ...]:
         """For each resolution (readings, minutes, hours) the time before which it is no longer kept, if any."""

@@ -30,13 +30,14 @@ class Before(NamedTuple):
     recent: list[Batch]
 
 
-def read_before(store: Store, now_us: int, recent_us: int) -> Before:
+def read_before(store: Store, history: History, now_us: int, recent_us: int) -> Before:
     """Everything as it was in the end, whatever the clock says: it may not be set yet, or have been ahead.
+
+    `history`: of this store. It has read then what is not sealed, so that the first question need not.
 
     Raises:
         Damaged: the journal is not as it was written.
     """
-    history = History(store)
     state = history.state_at(max(now_us, history.span()[1] or 0))
     with store.reading() as snapshot:
         moment = Moment(now_us, snapshot.catalog(), state, snapshot.availability_at(MAX_TIME_US))

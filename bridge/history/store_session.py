@@ -33,11 +33,12 @@ _APPEND_MESSAGE = insert(message)
 _SET = Statement(update(meta).where(meta.c.key == bindparam("name")).values(value=bindparam("new")))
 _GET = Statement(select(meta.c.value).where(meta.c.key == bindparam("name")))
 _LAST_OFFSET = Statement(select(func.max(journal.c.last_offset)))
-_COMMITS = (
+_commits = (
     select(journal.c.last_offset, journal.c.readings, journal.c.checksum, journal.c.data)
     .where(journal.c.last_offset > bindparam("after_offset"))
     .order_by(journal.c.last_offset)
 )
+_COMMITS = Statement(_commits)
 
 # Before the first reading that can be kept.
 BEGINNING_US = -(2**62)
@@ -71,7 +72,7 @@ class Snapshot:
             Damaged: a commit is not as it was written.
         """
         found = 0
-        for last, readings, expected, data in self.connection.execute(_COMMITS, {"after_offset": after_offset}):
+        for last, readings, expected, data in _COMMITS.stream(self.connection, {"after_offset": after_offset}):
             if checksum(data) != expected:
                 raise Damaged(f"journal up to {last}")
             yield last, data
@@ -81,7 +82,7 @@ class Snapshot:
 
     def next_commit(self, after_offset: int) -> tuple[int, bytes, bool] | None:
         """(last offset, bytes, whether they are as they were written) of the first commit after an offset."""
-        row = self.connection.execute(_COMMITS.limit(1), {"after_offset": after_offset}).one_or_none()
+        row = self.connection.execute(_commits.limit(1), {"after_offset": after_offset}).one_or_none()
         return None if row is None else (row.last_offset, row.data, checksum(row.data) == row.checksum)
 
     def read_frames(self, after_offset: int, limit: int) -> list[bytes]:

@@ -7,7 +7,7 @@ errors are the same.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from sqlalchemy import BigInteger, ClauseElement, ColumnElement, Connection, CursorResult, Executable, literal_column
@@ -36,6 +36,17 @@ def run(connection: Connection, text: str, binds: Sequence[Any] = ()) -> tuple[l
     try:
         cursor = _driver(connection).execute(text, binds)
         return cursor.fetchall(), cursor.rowcount
+    except sqlite3.Error as error:
+        raise _as_sqlalchemy(connection, text, error) from error
+
+
+def stream(connection: Connection, text: str, binds: Sequence[Any] = ()) -> Iterator[Any]:
+    """The rows of `run`, as they are asked for."""
+    if connection.dispatch.before_cursor_execute:
+        yield from connection.exec_driver_sql(text, tuple(binds))
+        return
+    try:
+        yield from _driver(connection).execute(text, binds)
     except sqlite3.Error as error:
         raise _as_sqlalchemy(connection, text, error) from error
 
@@ -76,6 +87,13 @@ class Statement:
         if connection.dialect.name == "sqlite":
             return run(connection, text, [binds[name] for name in names] if binds else ())[0]
         return list(self._ask(connection, text, binds).fetchall())
+
+    def stream(self, connection: Connection, binds: Mapping[str, Any]) -> Iterator[Any]:
+        """The rows, as they are asked for: some may be all that is wanted, and all of them large."""
+        text, names = self._text(connection, {})
+        if connection.dialect.name == "sqlite":
+            return stream(connection, text, [binds[name] for name in names])
+        return iter(self._ask(connection, text, binds))
 
     def change(
         self, connection: Connection, binds: Mapping[str, Any] | None = None, **values: int | Collection[int]

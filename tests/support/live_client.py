@@ -66,6 +66,7 @@ class LiveClient:
         self.close_code: int | None = None
         self.ended = False  # the connection, with or without a close frame
         self.read_bytes = 0
+        self.unanswered: list[bytes] = []  # pings; who lives for longer than half a minute answers them
         self._sock = sock
         self._buffer = bytearray()
         self._seen = 0
@@ -141,8 +142,8 @@ class LiveClient:
         self._buffer += data
         for opcode, payload in self._frames():
             if opcode == PING:
-                continue  # who wants to answer does so by itself
-            if opcode == CLOSE:
+                self.unanswered.append(payload)
+            elif opcode == CLOSE:
                 self.close_code = int.from_bytes(payload[:2])
             elif opcode == TEXT:
                 self.messages.append(json.loads(payload))
@@ -288,7 +289,8 @@ async def witness(bridge: Bridge, channel: str) -> AsyncIterator[LiveClient]:
 
     async def read_on() -> None:
         while await client.read(timeout_s=60):
-            pass
+            while client.unanswered:
+                await client.send(client.unanswered.pop(0), PONG)
 
     task = asyncio.create_task(read_on())
     try:

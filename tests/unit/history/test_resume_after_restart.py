@@ -62,7 +62,7 @@ class Run:
         self.fleet = Fleet(FleetLimits(), self.counters)
         self.recorder = SlowRecorder(store, RecorderOptions(), self.counters, lambda: self.now_us)
         self.recorder.waiting = []
-        revive_fleet(self.fleet, read_before(store, now_us, 900 * S).moment, now_us)
+        revive_fleet(self.fleet, read_before(store, self.recorder.archive.history, now_us, 900 * S).moment, now_us)
         self.hub = Hub(
             self.recorder.epoch,
             self.fleet,

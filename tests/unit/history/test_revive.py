@@ -12,6 +12,7 @@ from bridge.core.counters import Counters
 from bridge.core.fleet import Fleet
 from bridge.core.model import Availability, Kind, MetricInfo, Readings
 from bridge.history.events import NOTE, Event
+from bridge.history.query import History
 from bridge.history.revive import revive_fleet
 from bridge.history.start import read_before
 from bridge.history.store import Store
@@ -25,7 +26,7 @@ def revived(one: Kept, now_us: int | None = None) -> Kept:
     """The next run, on the same store."""
     now_us = one.now_us if now_us is None else now_us
     fleet = Fleet(LIMITS, Counters())
-    revive_fleet(fleet, read_before(one.store, now_us, 900 * S).moment, now_us)
+    revive_fleet(fleet, read_before(one.store, History(one.store), now_us, 900 * S).moment, now_us)
     return Kept(one.store, fleet, now_us)
 
 
@@ -241,7 +242,7 @@ def test_the_recent_past_and_the_notes_are_read_too(tmp_path: Path) -> None:
         one.now_us += 100 * S
     with store.writing() as writer:
         writer.append_events([Event(one.now_us + n, NOTE, "", {"note_id": n}) for n in range(60)])
-    before = read_before(store, one.now_us, 900 * S)
+    before = read_before(store, History(store), one.now_us, 900 * S)
     found = sorted((time, value) for b in before.recent for time, value in zip(b.times_us, b.values, strict=True))
     assert [value for _, value in found if value >= 2] == [float(number) for number in range(11, 20)]
     assert [note["note_id"] for note in before.notes] == list(range(10, 60))

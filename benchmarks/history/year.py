@@ -127,6 +127,9 @@ def _write_rollups(store: Store, times: NDArray[np.int64], values: NDArray[np.fl
         days = PARTITION_US[resolution] // DAY_US
         per_day = int(rows[1])
         cuts = -(-days * per_day // MAX_ROWS[resolution])
+        edges = [cut * days * per_day // cuts for cut in range(cuts + 1)]
+        made: list[Chunk] = []
+        starts_us: list[NDArray[np.int64]] = []
         for series_id in range(N_SERIES):
             day = rollup.select(slice(int(rows[series_id]), int(rows[series_id]) + per_day))
             part = Rollup._make(np.tile(column, days) for column in day)
@@ -136,18 +139,18 @@ def _write_rollups(store: Store, times: NDArray[np.int64], values: NDArray[np.fl
                 min_times_us=part.min_times_us + shift,
                 max_times_us=part.max_times_us + shift,
             )
-            edges = [cut * days * per_day // cuts for cut in range(cuts + 1)]
             pieces = [(series_id, slice(*edges[cut : cut + 2]), US_PER_S) for cut in range(cuts)]
-            chunks = make_rollup_chunks(part, pieces, resolution, 3)
+            made += make_rollup_chunks(part, pieces, resolution, 3)
+            starts_us += [part.starts_us[here] for _, here, _ in pieces]
+        # Partition after partition, as a year of merging writes them: what was at one time lies together in the file.
+        for shift_us in range(BEGIN_US, END_US, PARTITION_US[resolution]):
             with store.writing() as writer:
-                for shift_us in range(BEGIN_US, END_US, PARTITION_US[resolution]):
-                    starts_us = [part.starts_us[here] + shift_us for _, here, _ in pieces]
-                    writer.insert_chunks(
-                        [
-                            Chunk(_move(one.facts, shift_us), _packed_starts(column), one.values)
-                            for one, column in zip(chunks, starts_us, strict=True)
-                        ]
-                    )
+                writer.insert_chunks(
+                    [
+                        Chunk(_move(one.facts, shift_us), _packed_starts(column + shift_us), one.values)
+                        for one, column in zip(made, starts_us, strict=True)
+                    ]
+                )
 
 
 _starts: dict[tuple[int, int], bytes] = {}

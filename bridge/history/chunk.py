@@ -8,7 +8,7 @@ questions they must be read because no rollup stands for them. So for a question
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bridge.history.codec import Effort, pack, unpack
 from bridge.history.faults import Damaged
 from bridge.history.reduce import usual_interval
-from bridge.history.rollup import NAMED, ROLLUP_COLUMNS, Rollup, from_columns, to_columns
+from bridge.history.rollup import MAXS, MINS, OFFSETS, ROLLUP_COLUMNS, Rollup, from_columns, to_columns
 from bridge.history.spans import HOUR, PARTITION_US, RAW
 
 # Rows of one chunk at most, by resolution. A state of the whole fleet at a moment reads one chunk of each series: at
@@ -270,27 +270,31 @@ def join_rollup(starts_us: NDArray[np.int64], values: bytes) -> Rollup:
 def read_newest(starts_us: NDArray[np.int64], values: bytes, at_us: int) -> tuple[int, float] | None:
     """Time and value of the newest reading at or before a moment that a rollup names; None: it names only later ones.
 
-    Without a look at the columns that name none.
+    Without a look at the columns that are not needed for it.
 
     Raises:
         Damaged: the columns do not fit together.
     """
-    columns = unpack(values, NAMED)
-    if len(columns) != NAMED.stop - NAMED.start or any(len(column) != len(starts_us) for column in columns):
-        raise Damaged("a rollup whose columns do not fit")
-    min_offsets, max_offsets, mins, maxs = columns
+    rows = len(starts_us)
+    min_offsets, max_offsets = _some_columns(values, OFFSETS, rows)
     end = int(np.searchsorted(starts_us, at_us, side="right"))
     # The bucket of this moment; and the one before, if all that it names came later.
     for row in range(end - 1, max(end - 3, -1), -1):
         start_us = int(starts_us[row])
-        named = [
-            (start_us + int(offsets[row]), float(column[row]))
-            for offsets, column in ((max_offsets, maxs), (min_offsets, mins))
-        ]
+        named = [(start_us + int(max_offsets[row]), MAXS), (start_us + int(min_offsets[row]), MINS)]
         before = [one for one in named if one[0] <= at_us]
         if before:
-            return max(before, key=lambda one: one[0])
+            time_us, which = max(before, key=lambda one: one[0])
+            (column,) = _some_columns(values, slice(which, which + 1), rows)
+            return time_us, float(column[row])
     return None
+
+
+def _some_columns(values: bytes, which: slice, rows: int) -> Sequence[NDArray[Any]]:
+    columns = unpack(values, which)
+    if len(columns) != which.stop - which.start or any(len(column) != rows for column in columns):
+        raise Damaged("a rollup whose columns do not fit")
+    return columns
 
 
 def _as_nulls(numbers: NDArray[np.float64]) -> list[float | None]:

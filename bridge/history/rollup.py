@@ -19,7 +19,8 @@ from bridge.history.reduce import find_extremes
 # nearer than a screen can show.
 MEAN_STEPS = 65_535
 ROLLUP_COLUMNS = 6  # that `to_columns` makes
-NAMED = slice(1, 5)  # those of them that say which readings the smallest and the largest were
+# Those of them that say which readings the smallest and the largest were: time within the bucket, and value.
+OFFSETS, MINS, MAXS = slice(1, 3), 3, 4
 
 
 class Rollup(NamedTuple):

@@ -6,7 +6,23 @@ import functools
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import CTE, Connection, and_, bindparam, case, delete, exists, func, insert, or_, select
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    union_all,
+)
 
 from bridge.history.chunk import FULL_ROWS, Blobs, Chunk, Facts, Found
 from bridge.history.codec import checksum, content_id
@@ -59,6 +75,8 @@ _BEFORE = Statement(
         chunk.c.end_us >= number("end_us"),
     )
 )
+
+_ALL: tuple[ColumnElement[int], ...] = literal_column("0"), literal_column(str(2**32))  # numbers of series
 
 T = TypeVar("T")
 
@@ -247,32 +265,41 @@ def find_last(connection: Connection, series_ids: Collection[int], at_us: int) -
     """For each of these series and each resolution the chunk that begins last at or before `at_us`, however old."""
     found: list[Found] = []
     for some in _pieces(sorted(series_ids)):
-        found += _read_found(_last().rows(connection, series_ids=some, at_us=at_us))
+        rows = _last().rows(connection, series_ids=some, first_id=some[0], last_id=some[-1], at_us=at_us)
+        found += _read_found(rows)
     return found
 
 
 @functools.cache
 def _last() -> Statement:
-    newest = (
-        select(chunk.c.series_id, chunk.c.resolution, func.max(chunk.c.start_us).label("start_us"))
-        .where(chunk.c.series_id.in_(numbers("series_ids")), chunk.c.start_us <= number("at_us"))
-        .group_by(chunk.c.series_id, chunk.c.resolution)
-        .subquery()
-    )
+    known = _known_series(number("first_id"), number("last_id"))
+    begun = chunk.alias()
+
+    def newest(resolution: int) -> Select[tuple[int, int, int]]:
+        # One step into the index. Grouped, all chunks of all time would be looked at.
+        same = (begun.c.series_id == known.c.series_id, begun.c.resolution == literal_column(str(resolution)))
+        last = select(func.max(begun.c.start_us)).where(*same, begun.c.start_us <= number("at_us")).scalar_subquery()
+        return select(known.c.series_id, literal_column(str(resolution)).label("resolution"), last.label("start_us"))
+
+    each = union_all(*(newest(one).where(known.c.series_id.in_(numbers("series_ids"))) for one in RESOLUTIONS))
+    times_us = each.subquery()
     names = ("series_id", "resolution", "start_us")
-    return Statement(_found.join(newest, and_(*(chunk.c[name] == newest.c[name] for name in names))))
+    return Statement(_found.join(times_us, and_(*(chunk.c[name] == times_us.c[name] for name in names))))
 
 
 def list_series(connection: Connection) -> list[int]:
     """The series that have chunks, found by stepping from one to the next in the index, within the database."""
-    known = _known_series()
+    known = _known_series(*_ALL)
     return list(connection.execute(select(known.c.series_id).where(known.c.series_id.is_not(None))).scalars())
 
 
-def _known_series() -> CTE:
-    first = select(func.min(chunk.c.series_id).label("series_id")).cte("known", recursive=True)
-    following = select(func.min(chunk.c.series_id)).where(chunk.c.series_id > first.c.series_id).scalar_subquery()
-    return first.union_all(select(following).where(first.c.series_id.is_not(None)))
+def _known_series(first_id: ColumnElement[int], last_id: ColumnElement[int]) -> CTE:
+    """Those between two numbers; the last row is NULL."""
+    inside = (chunk.c.series_id >= first_id, chunk.c.series_id <= last_id)
+    known = select(func.min(chunk.c.series_id).label("series_id")).where(*inside).cte("known", recursive=True)
+    after = (chunk.c.series_id > known.c.series_id, inside[1])
+    following = select(func.min(chunk.c.series_id)).where(*after).scalar_subquery()
+    return known.union_all(select(following).where(known.c.series_id.is_not(None)))
 
 
 def get_chunks(connection: Connection, chunk_ids: Iterable[int]) -> list[Found]:
@@ -324,7 +351,7 @@ def find_oldest(connection: Connection, reach: int, before_us: int, limit: int) 
 
 def find_span(connection: Connection) -> tuple[int | None, int | None]:
     """Of all chunks the earliest begin and the latest end. Within the database, a step in an index for each series."""
-    known = _known_series()
+    known = _known_series(*_ALL)
     first = select(func.min(chunk.c.start_us)).where(
         chunk.c.series_id == known.c.series_id, chunk.c.resolution == bindparam("resolution")
     )

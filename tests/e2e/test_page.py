@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.e2e.conftest import ARTIFACTS, OpenPage
+from tests.e2e.conftest import ARTIFACTS, OpenPage, forgive_refused_connections
 from tests.support.bridge import Bridge, simulated_devices
 from tests.support.mosquitto import Mosquitto
 from tests.support.proxy import Proxy
@@ -104,10 +104,7 @@ async def test_the_page_recovers_from_a_restart_without_a_reload(
     await live(page)
     assert await page.evaluate("window.notReloaded") is True
     await page.wait_for_function(f"() => window.fleetwire.store.devices.size === {DEVICES}", timeout=PATIENCE_MS)
-    # The browser logs the refused connections by itself; they are what this test provokes.
-    complaints: list[str] = open_page.complaints  # type: ignore[attr-defined]
-    expected = ("WebSocket connection to", "ERR_CONNECTION_REFUSED")
-    complaints[:] = [text for text in complaints if not any(words in text for words in expected)]
+    forgive_refused_connections(open_page)
 
 
 async def test_a_page_that_cannot_keep_up_is_told_and_catches_up(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.e2e.conftest import OpenPage
+from tests.e2e.conftest import OpenPage, forgive_refused_connections
 from tests.support.bridge import Bridge
 from tests.support.mosquitto import Mosquitto
 from tests.support.mqtt_peer import MqttPeer
@@ -123,3 +125,45 @@ async def test_zooming_in_asks_for_the_readings_of_the_new_span(
     assert len(asked) > count, "nothing was asked for after the zoom"
     narrow = dict(pair.split("=") for pair in asked[-1].split("?")[1].split("&") if "=" in pair)
     assert float(narrow["to"]) - float(narrow["from"]) < READINGS * 1000 / 3
+
+
+@asynccontextmanager
+async def counting(mosquitto: Mosquitto) -> AsyncIterator[None]:
+    """A device that counts, five times a second, at QoS 1."""
+
+    async def count() -> None:
+        async with MqttPeer(mosquitto.port) as device:
+            number = 0
+            while True:
+                reading = {"time": time.time_ns() // 10**6, "count": number}
+                await device.publish("devices/counter/telemetry", json.dumps(reading), qos=1)
+                number += 1
+                await asyncio.sleep(0.2)
+
+    task = asyncio.create_task(count())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+async def test_somebody_pulls_the_plug_and_nothing_is_missing_in_the_chart(
+    bridge: Bridge, mosquitto: Mosquitto, open_page: OpenPage
+) -> None:
+    drawn = """() => [...document.querySelectorAll('.js-plotly-plot')]
+        .flatMap(plot => plot.data.flatMap(trace => [...trace.y])).filter(value => value !== null)"""
+    async with counting(mosquitto):
+        page = await open_page(f"{bridge.url}/?token={bridge.token}")
+        await live(page)
+        await page.evaluate("() => { location.hash = '#/device/counter'; }")
+        await page.wait_for_function(f"() => ({drawn})().length > 10", timeout=PATIENCE_MS)
+        before = max(await page.evaluate(drawn))
+        await bridge.kill()
+        await expect(page.get_by_test_id("connection")).not_to_have_attribute("data-state", "live", timeout=PATIENCE_MS)
+        await asyncio.sleep(2)
+        await bridge.start()
+        await page.wait_for_function(f"last => Math.max(...({drawn})()) > last + 20", arg=before, timeout=PATIENCE_MS)
+        seen = sorted(set(await page.evaluate(drawn)))
+    assert seen == list(range(int(seen[0]), int(seen[-1]) + 1))
+    assert seen[0] < before
+    forgive_refused_connections(open_page)

@@ -83,6 +83,7 @@ bench: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks.ingest
 	$(BIN)/python -m benchmarks.growth
 	$(BIN)/python -m benchmarks.history --write
+	$(BIN)/python -m benchmarks.replays --write
 
 # Some five minutes: 200 dashboards beside the rivals, at the lowest and the highest rate.
 bench-quick: $(VENV)/.installed-test

@@ -122,7 +122,7 @@ class LiveClient:
     async def subscribe(self, channel: str, **fields: Any) -> dict[str, Any]:
         """The snapshot."""
         await self.say("subscribe", id=channel, channel=channel, **fields)
-        return await self.next_text("snapshot", lambda m: m["channel"] == channel)
+        return await self.next_text("snapshot", lambda m: m["id"] == channel)
 
     async def read(self, most: int = CHUNK, timeout_s: float = 5.0) -> bool:
         """Read once, at most so many bytes; False when nothing came in time, or the connection has ended."""
@@ -282,10 +282,10 @@ class Walk:
 
 
 @asynccontextmanager
-async def witness(bridge: Bridge, channel: str) -> AsyncIterator[LiveClient]:
+async def witness(bridge: Bridge, channel: str, **how: float) -> AsyncIterator[LiveClient]:
     """A dashboard that reads whatever comes, in the background; it must never be closed."""
     client = await LiveClient.connect(bridge)
-    await client.subscribe(channel)
+    await client.subscribe(channel, **how)
 
     async def read_on() -> None:
         while await client.read(timeout_s=60):

@@ -22,6 +22,9 @@ readings. Questions are asked one at a time: a series over a day or the month in
 each), the newest value of every series at a moment, and 250 series over a day in 500 buckets each. Fleetwire answers
 with the readings themselves.
 
+Everyone is measured twice, some minutes apart, and the round that took less processor time counts: on a shared machine
+the same work differs by a half.
+
 Memory of those that run in our process is what it grew by; of servers, all they have.
 
 `year` is Fleetwire alone: what the usual questions take when there is a year (benchmarks/history/year.py).

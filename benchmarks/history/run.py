@@ -40,6 +40,10 @@ class Outcome:
     memory_mb: float = 0.0
     asked: dict[str, tuple[float, float]] = field(default_factory=dict)
 
+    @property
+    def cpu_us(self) -> float:
+        return self.write_us + self.settle_us
+
 
 def measure(name: str, readings: Readings, folder: Path) -> Outcome:
     folder.mkdir(parents=True)

@@ -38,14 +38,14 @@ def _costs(outcomes: Sequence[Outcome]) -> str:
     ours = outcomes[0]
     rows = []
     for one in outcomes:
-        data, cpu = one.bytes - one.free_bytes, one.write_us + one.settle_us
+        data = one.bytes - one.free_bytes
         rows.append(
             [
                 KEEPERS[one.name].title, one.when or "earlier",
                 f"{data:.2f}", f"{one.free_bytes:.2f}" if one.free_bytes else "",
                 f"{one.write_us:.2f}", f"{one.settle_us:.2f}", f"{one.memory_mb:,.0f}",
                 _times(data, ours.bytes - ours.free_bytes, one, ours),
-                _times(cpu, ours.write_us + ours.settle_us, one, ours),
+                _times(one.cpu_us, ours.cpu_us, one, ours),
             ]
         )  # fmt: skip
     columns = (
@@ -98,7 +98,7 @@ def _targets(outcomes: dict[str, list[Outcome]], year: dict[str, Any] | None) ->
             if len(some) > 1:
                 best = min(one.bytes - one.free_bytes for one in some[1:])
                 add(f"{name}: bytes a reading, beside the best of the others", ours, round(best, 2), "B")
-            add(f"{name}: CPU of writing, sealing, merging", some[0].write_us + some[0].settle_us, CPU_TARGET, "µs")
+            add(f"{name}: CPU of writing, sealing, merging", some[0].cpu_us, CPU_TARGET, "µs")
     if year is not None:
         for title, _, p99, _ in year["taken"]:
             if title.startswith("one series"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -49,17 +49,18 @@ def find_state(snapshot: Snapshot, tail: Recent, at_us: int) -> State:
         search.run(candidates)
         # A reading from before that time may have a newer one beside it, in a chunk that was not looked for.
         open_ids -= {one for one, (time_us, _) in search.newest.items() if time_us >= at_us - within_us}
-    last = snapshot.find_last(open_ids - search.newest.keys(), at_us)
+    silent = open_ids - search.newest.keys()
     # Hours only where there are no minutes: what an hour names, its minutes name too.
     minutes_from_us = snapshot.kept_from()[MINUTE]
     for resolutions in ((RAW, MINUTE), (HOUR,)):
+        newest = search.newest
+        wanted = {one for one in silent if one not in newest or newest[one][0] < minutes_from_us}
         older: dict[int, list[_Candidate]] = {}
-        for found in last:
+        for found in snapshot.find_last(wanted, at_us, resolutions):
             facts = found.facts
-            newest = search.newest.get(facts.series_id)
-            if facts.resolution in resolutions and (newest is None or newest[0] < minutes_from_us):
-                last_us = facts.end_us + WIDTH_US[facts.resolution] - 1
-                older.setdefault(facts.series_id, []).append(_Candidate(min(last_us, at_us), found.chunk_id))
+            last_us = facts.end_us + WIDTH_US[facts.resolution] - 1
+            older.setdefault(facts.series_id, []).append(_Candidate(min(last_us, at_us), found.chunk_id))
+            search.known[found.chunk_id] = found
         search.run(older)
     for series_id, time_us, value in tail.newest(at_us):
         search.take(series_id, time_us, value)  # of equal times the first arrival counts, and a chunk before it
@@ -79,6 +80,7 @@ class _Search:
         self._snapshot = snapshot
         self._at_us = at_us
         self._times: dict[int, NDArray[np.int64]] = {}  # by number: the series of a device share theirs
+        self.known: dict[int, Found] = {}  # chunks that need not be looked up any more
         self.newest: dict[int, tuple[int, float]] = {}  # series id -> time, value
         self.damaged = 0
 
@@ -97,9 +99,10 @@ class _Search:
                     look[candidates[series_id].pop().chunk_id] = series_id
             self._look(look.keys())
 
-    def _look(self, chunk_ids: Iterable[int]) -> None:
+    def _look(self, chunk_ids: Collection[int]) -> None:
         to_decode: list[Found] = []
-        for found in self._snapshot.get_chunks(chunk_ids):
+        self.known |= {one.chunk_id: one for one in self._snapshot.get_chunks(set(chunk_ids) - self.known.keys())}
+        for found in (self.known[chunk_id] for chunk_id in chunk_ids):
             facts = found.facts
             if facts.resolution == RAW and facts.end_us <= self._at_us:
                 self.take(facts.series_id, facts.end_us, np.nan if facts.last is None else facts.last)

@@ -261,17 +261,19 @@ def find_before(
     return found
 
 
-def find_last(connection: Connection, series_ids: Collection[int], at_us: int) -> list[Found]:
-    """For each of these series and each resolution the chunk that begins last at or before `at_us`, however old."""
+def find_last(
+    connection: Connection, series_ids: Collection[int], at_us: int, resolutions: Sequence[int]
+) -> list[Found]:
+    """For each of these series and resolutions the chunk that begins last at or before `at_us`, however old."""
     found: list[Found] = []
+    last = _last(tuple(resolutions))
     for some in _pieces(sorted(series_ids)):
-        rows = _last().rows(connection, series_ids=some, first_id=some[0], last_id=some[-1], at_us=at_us)
-        found += _read_found(rows)
+        found += _read_found(last.rows(connection, series_ids=some, first_id=some[0], last_id=some[-1], at_us=at_us))
     return found
 
 
 @functools.cache
-def _last() -> Statement:
+def _last(resolutions: tuple[int, ...]) -> Statement:
     known = _known_series(number("first_id"), number("last_id"))
     begun = chunk.alias()
 
@@ -281,7 +283,7 @@ def _last() -> Statement:
         last = select(func.max(begun.c.start_us)).where(*same, begun.c.start_us <= number("at_us")).scalar_subquery()
         return select(known.c.series_id, literal_column(str(resolution)).label("resolution"), last.label("start_us"))
 
-    each = union_all(*(newest(one).where(known.c.series_id.in_(numbers("series_ids"))) for one in RESOLUTIONS))
+    each = union_all(*(newest(one).where(known.c.series_id.in_(numbers("series_ids"))) for one in resolutions))
     times_us = each.subquery()
     names = ("series_id", "resolution", "start_us")
     return Statement(_found.join(times_us, and_(*(chunk.c[name] == times_us.c[name] for name in names))))

@@ -156,8 +156,8 @@ class Snapshot:
     def find_before(self, series_ids: Collection[int], at_us: int, within_us: int) -> list[tuple[int, int, int]]:
         return store_chunks.find_before(self.connection, series_ids, at_us, within_us)
 
-    def find_last(self, series_ids: Collection[int], at_us: int) -> list[Found]:
-        return store_chunks.find_last(self.connection, series_ids, at_us)
+    def find_last(self, series_ids: Collection[int], at_us: int, resolutions: Sequence[int]) -> list[Found]:
+        return store_chunks.find_last(self.connection, series_ids, at_us, resolutions)
 
     def list_series(self) -> list[int]:
         return store_chunks.list_series(self.connection)

@@ -162,15 +162,18 @@ def export(
     data_dir: DataDir = None,
     config: Config = None,
 ) -> None:
-    """Write recorded readings to a file, whether the bridge runs or not."""
+    """Write recorded readings to a file, whether the bridge runs or not. Exit code 1: not all could be read."""
     from bridge.export_command import Wanted
     from bridge.export_command import export as write
 
     settings = load_settings(_flags(data_dir=data_dir), config)
     try:
-        write(settings, Wanted(device or [], metric or [], begin, end, points, format_, zone), output)
+        notice = write(settings, Wanted(device or [], metric or [], begin, end, points, format_, zone), output)
     except BrokenPipeError:  # whoever read has seen enough (`| head`)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains once more at its end
+        sys.exit(1)
+    if notice:
+        typer.echo(f"fleetwire: {notice}", err=True)
         sys.exit(1)
 
 

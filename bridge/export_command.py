@@ -67,8 +67,8 @@ class _Progress:
             sys.stderr.write("\n")
 
 
-def export(settings: Settings, wanted: Wanted, output: Path | None) -> None:
-    """Write readings to a file, or to standard output.
+def export(settings: Settings, wanted: Wanted, output: Path | None) -> str:
+    """Write readings to a file, or to standard output. Returns what people must know of it, if anything.
 
     Raises:
         HistoryCommandError: there is no history, or not what is wanted of it.
@@ -100,6 +100,7 @@ def export(settings: Settings, wanted: Wanted, output: Path | None) -> None:
                 progress.tell(at_us, len(batch))
             file.write(writer.end())
             progress.end()
+        return str(history.damages) if len(history.damages) else ""
 
 
 def back_up(settings: Settings, target: Path) -> None:

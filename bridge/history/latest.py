@@ -34,8 +34,8 @@ class _Candidate(NamedTuple):
     chunk_id: int
 
 
-def find_state(snapshot: Snapshot, tail: Recent, at_us: int) -> State:
-    """See `History.state_at`.
+def find_state(snapshot: Snapshot, tail: Recent, at_us: int) -> tuple[State, list[str]]:
+    """See `History.state_at`; and what could not be read.
 
     Of most series the chunks that touch the last hour decide, one or two, found in the index. Who has been silent for
     longer is looked up in the last week; and who is silent even there by its last chunk, however old, rollups included.
@@ -65,12 +65,13 @@ def find_state(snapshot: Snapshot, tail: Recent, at_us: int) -> State:
     for series_id, time_us, value in tail.newest(at_us):
         search.take(series_id, time_us, value)  # of equal times the first arrival counts, and a chunk before it
     ids = sorted(search.newest)
-    return State(
+    state = State(
         np.asarray(ids, np.uint32),
         np.asarray([search.newest[one][0] for one in ids], np.int64),
         np.asarray([search.newest[one][1] for one in ids], np.float64),
-        search.damaged,
+        len(search.damaged),
     )
+    return state, search.damaged
 
 
 class _Search:
@@ -82,7 +83,7 @@ class _Search:
         self._times: dict[int, NDArray[np.int64]] = {}  # by number: the series of a device share theirs
         self.known: dict[int, Found] = {}  # chunks that need not be looked up any more
         self.newest: dict[int, tuple[int, float]] = {}  # series id -> time, value
-        self.damaged = 0
+        self.damaged: list[str] = []  # one entry for each chunk
 
     def run(self, candidates: dict[int, list[_Candidate]]) -> None:
         """`candidates`: of each series. Used up."""
@@ -122,8 +123,8 @@ class _Search:
                     newest = read_newest(times, data.values, self._at_us)
                 elif at := int(np.searchsorted(times, self._at_us, side="right")):
                     newest = int(times[at - 1]), float(join_readings(times, data.values)[1][at - 1])
-            except Damaged:
-                self.damaged += 1
+            except Damaged as error:
+                self.damaged.append(error.what)
                 continue
             if newest is not None:
                 self.take(found.facts.series_id, *newest)

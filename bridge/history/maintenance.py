@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from bridge.history.damages import Damages
 from bridge.history.faults import Damaged
 from bridge.history.keeper import Keeper
 from bridge.history.retention import Limits
@@ -34,7 +35,7 @@ class Work(NamedTuple):
     duplicates: int = 0  # readings that were there already
     conflicts: int = 0  # readings that were there with another value, and were refused
     forgotten: int = 0  # chunks
-    damaged: int = 0  # chunks that could not be read, and were left alone; commits of the journal that were given up
+    given_up: int = 0  # commits of the journal that could not be read
     notice: str = ""  # what people must know of it
 
 
@@ -50,6 +51,7 @@ class Maintenance:
         min_free_bytes: int,
         clock: Callable[[], int],
         on_work: Callable[[Work], None],
+        damages: Damages,
     ) -> None:
         self._store = store
         self._keeper = Keeper(store)
@@ -58,12 +60,12 @@ class Maintenance:
         self._min_free_bytes = min_free_bytes
         self._clock = clock
         self._on_work = on_work
+        self._damages = damages
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._disk_full = False
         self._told_short = False
         self._is_full = False
-        self._damaged: set[str] = set()  # what has been told of
         self._thread = threading.Thread(target=self._run, name="history", daemon=True)
 
     def start(self) -> None:
@@ -125,11 +127,7 @@ class Maintenance:
         """Seal the journal, and merge what is worth it."""
         self._guarded(self.seal)  # whatever keeps it from being sealed does not keep chunks from being merged
         merged = self._keeper.merge(self._clock())
-        new = set(merged.damaged) - self._damaged
-        if new:
-            self._damaged |= new
-            log.error("history: damaged chunks were left alone: %s", ", ".join(sorted(new)[:10]))
-            self._on_work(Work(damaged=len(new)))
+        self._damages.add(merged.damaged)
 
     def seal(self) -> None:
         """Seal the journal. What cannot be read of it is set aside, and the rest goes on."""
@@ -160,7 +158,7 @@ class Maintenance:
         notice += "; the rest goes on."
         self._keeper.give_up(unreadable)
         log.error("%s", notice)
-        self._on_work(Work(damaged=1, notice=notice))
+        self._on_work(Work(given_up=1, notice=notice))
         return True
 
     def forget(self) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bridge.core.batch import Batch
 from bridge.history.chunk import Blobs, Found, Readings, join_readings, join_rollup, read_chunk, read_times
 from bridge.history.counting import count_readings
+from bridge.history.damages import Damages
 from bridge.history.faults import Damaged, HistoryError
 from bridge.history.latest import State, find_state
 from bridge.history.reduce import Points, patience, reduce_numbers, reduce_states, usual_interval
@@ -54,7 +55,9 @@ class _Piece(NamedTuple):
 class History:
     """Reads a store. Blocking; safe to use from several threads."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, damages: Damages | None = None) -> None:
+        """`damages`: where it is told what could not be read."""
+        self.damages = Damages() if damages is None else damages
         self._store = store
         self._tail = Tail()
 
@@ -74,7 +77,7 @@ class History:
             texts = snapshot.text_series()
         answers = []
         for series_id in series_ids:
-            pieces, damaged = reader.read(series_id)
+            pieces, damaged = self._read(reader, series_id)
             found = _as_points(pieces, WIDTH_US[resolution])
             complete = all(piece.resolution == RAW for piece in pieces) and len(found.times_us) <= points
             width = 0 if complete else width_us
@@ -101,7 +104,7 @@ class History:
         with self._store.reading() as snapshot:
             segments = plan_segments(from_us, to_us, RAW, snapshot.kept_from())
             reader = _Reader(snapshot, self._tail.read(snapshot), series_ids, segments)
-        found = [_as_points(reader.read(series_id)[0], 1) for series_id in series_ids]
+        found = [_as_points(self._read(reader, series_id)[0], 1) for series_id in series_ids]
         ids = np.repeat(np.asarray(series_ids, np.uint32), [len(one.times_us) for one in found])
         times = np.concatenate([one.times_us for one in found]) if found else np.empty(0, np.int64)
         values = np.concatenate([one.values for one in found]) if found else np.empty(0)
@@ -133,7 +136,7 @@ class History:
             reader = _Reader(snapshot, self._tail.read(snapshot), series_ids, segments)
         answers = []
         for series_id in series_ids:
-            pieces, _ = reader.read(series_id)
+            pieces, _ = self._read(reader, series_id)
             raw = _as_points([piece for piece in pieces if piece.rollup is None], 1)
             rollups = [piece.rollup for piece in pieces if piece.rollup is not None]
             parts = [roll(raw.times_us, raw.values, width_us)]
@@ -170,7 +173,15 @@ class History:
             Damaged: the journal is not as it was written.
         """
         with self._store.reading() as snapshot:
-            return find_state(snapshot, self._tail.read(snapshot), at_us)
+            state, damaged = find_state(snapshot, self._tail.read(snapshot), at_us)
+        self.damages.add(damaged)
+        return state
+
+    def _read(self, reader: _Reader, series_id: int) -> tuple[list[_Piece], int]:
+        """What was found of a series, and how many chunks could not be read."""
+        pieces, damaged = reader.read(series_id)
+        self.damages.add(damaged.values())
+        return pieces, len(damaged)
 
 
 class _Reader:
@@ -190,20 +201,22 @@ class _Reader:
         self._blobs = snapshot.load_blobs(list(everything.values()))
         self._times: dict[int, NDArray[np.int64]] = {}  # by number: the series of a device share theirs
 
-    def read(self, series_id: int) -> tuple[list[_Piece], int]:
-        """What was found of one series, cut to the segments, and how many chunks could not be read."""
+    def read(self, series_id: int) -> tuple[list[_Piece], dict[int, str]]:
+        """What was found of one series, cut to the segments; and of each chunk that could not be read, why."""
         pieces: list[_Piece] = []
-        damaged: set[int] = set()
+        damaged: dict[int, str] = {}
         decoded: dict[int, tuple[NDArray[np.int64], NDArray[np.float64]] | Rollup] = {}  # segments may share a chunk
         for segment, found in self._found[series_id]:
             blobs = self._blobs.get(found.chunk_id)
             try:
-                if isinstance(blobs, Damaged) or blobs is None:
-                    raise Damaged("columns")
+                if isinstance(blobs, Damaged):
+                    raise blobs
+                if blobs is None:
+                    raise Damaged(f"chunk {found.chunk_id}")
                 if found.chunk_id not in decoded:
                     decoded[found.chunk_id] = self._decode(found, blobs)
-            except Damaged:
-                damaged.add(found.chunk_id)
+            except Damaged as error:
+                damaged[found.chunk_id] = error.what
                 continue
             content = decoded[found.chunk_id]
             facts = found.facts
@@ -218,7 +231,7 @@ class _Reader:
             else:
                 first, end = np.searchsorted(content[0], [segment.from_us, segment.to_us])
                 pieces.append(_Piece(content[0][first:end], content[1][first:end], facts.interval_us, RAW, found))
-        return [*pieces, *self._read_tail(series_id)], len(damaged)
+        return [*pieces, *self._read_tail(series_id)], damaged
 
     def _decode(self, found: Found, blobs: Blobs) -> tuple[NDArray[np.int64], NDArray[np.float64]] | Rollup:
         times = self._times.get(found.times_id)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from bridge.core.counters import Counters
 from bridge.history.archive import Archive
+from bridge.history.damages import Damages
 from bridge.history.journal import Entry, Failure, Journal
 from bridge.history.maintenance import Maintenance, Work
 from bridge.history.redelivery import Delivered
@@ -80,7 +81,10 @@ class Recorder:
         clock: Callable[[], int],
         notice: str = "",
     ) -> None:
-        self.archive = Archive(store)
+        self._damages = Damages()
+        self._told_damages = 0
+        self._notice = notice
+        self.archive = Archive(store, self._damages)
         self.recording = Recording("recording", clock(), notice=notice)
         self.on_safe: Callable[[list[Any]], None] = lambda _: None  # tokens, in the order of their entries
         self.on_change: Callable[[Recording], None] = lambda _: None
@@ -112,6 +116,7 @@ class Recorder:
             min_free_bytes=options.min_free_bytes,
             clock=clock,
             on_work=lambda work: self._call(self._worked, work),
+            damages=self._damages,
         )
 
     @property
@@ -148,7 +153,8 @@ class Recorder:
             since_us = now_us
         waiting = journal.readings_waiting if state == "failing" else 0
         self._counters.unrecorded = journal.readings_lost
-        recording = Recording(state, since_us, reason, waiting, journal.readings_lost, self.recording.notice)
+        self._tell_damages()
+        recording = Recording(state, since_us, reason, waiting, journal.readings_lost, self._all_notices())
         if recording != self.recording:
             self.recording = recording
             self.on_change(recording)
@@ -219,8 +225,20 @@ class Recorder:
         counters.recorded_twice += work.duplicates
         counters.conflicts += work.conflicts
         counters.forgotten += work.forgotten
-        counters.damaged += work.damaged
+        counters.damaged += work.given_up
         if work.notice:
-            notice = f"{self.recording.notice} {work.notice}".strip()[:MAX_NOTICE]
-            self.recording = self.recording._replace(notice=notice)
+            self._notice = f"{self._notice} {work.notice}".strip()
+            self.recording = self.recording._replace(notice=self._all_notices())
             self.on_change(self.recording)
+
+    def _tell_damages(self) -> None:
+        """Whoever stumbled over it: a chart, a replay, a download, or merging."""
+        names = self._damages.names
+        new, self._told_damages = names[self._told_damages :], len(names)
+        if new:
+            self._counters.damaged += len(new)
+            log.error("history: these could not be read, and were left alone: %s", ", ".join(new[:10]))
+
+    def _all_notices(self) -> str:
+        damages = str(self._damages) if self._told_damages else ""
+        return f"{damages} {self._notice}".strip()[:MAX_NOTICE]

@@ -16,7 +16,7 @@ import pytest
 
 from bridge.cli import main
 from bridge.history.store import Store
-from tests.unit.history.scene import START_US, Scene
+from tests.unit.history.scene import START_US, Scene, damage_a_chunk
 from tests.unit.web.past import HOSTILE, HOSTILE_SERIES, START_MS, TEMPERATURE, S, written
 from tests.unit.web.test_history_api import expected_rows, parse_csv
 
@@ -92,6 +92,19 @@ def test_points_are_those_of_a_chart(fleetwire: Fleetwire, tmp_path: Path, past:
     [answer] = past.history.query([0], START_US - 10**12, START_US + 10**12, 50)
     assert code == 0
     assert [row[4] for row in parse_csv(out)] == [value for value in answer.values.tolist() if value == value]
+
+
+def test_what_could_not_be_read_is_told_beside_all_that_could(
+    fleetwire: Fleetwire, tmp_path: Path, past: Scene
+) -> None:
+    whole = parse_csv(fleetwire("export")[1])
+    damage_a_chunk(past.store)
+    code, out, err = fleetwire("export", "-o", "out.csv")
+    assert (code, out) == (1, b"")
+    assert "fleetwire: One part of the history could not be read; what it held is missing" in err
+    rows = parse_csv((tmp_path / "out.csv").read_bytes())
+    assert 0 < len(rows) < len(whole)
+    assert set(rows) < set(whole)
 
 
 @pytest.mark.parametrize(

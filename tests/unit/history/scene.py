@@ -8,12 +8,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeAlias
 
+from sqlalchemy import update
+
 from bridge.core.batch import make_batch
 from bridge.core.frame import encode_frame, split_by_span
 from bridge.history.keeper import Keeper
 from bridge.history.query import History
 from bridge.history.spans import US_PER_S
 from bridge.history.store import Store
+from bridge.history.store_schema import chunk
 from tests.unit.history.databases import drop, new_url
 
 Reading: TypeAlias = tuple[int, int, float]  # series, time, value
@@ -99,3 +102,11 @@ def naive_reduction(values: dict[int, float], from_us: int, to_us: int, width_us
         pixel = list(group)
         answer += sorted({min(pixel, key=lambda r: (r[1], r[0])), max(pixel, key=lambda r: (r[1], -r[0]))})
     return answer
+
+
+def damage_a_chunk(store: Store) -> int:
+    """The first one; returns its number. It cannot be read any more."""
+    with store.writing() as writer:
+        victim = writer.connection.exec_driver_sql("SELECT min(chunk_id) FROM history_chunk").scalar_one()
+        writer.connection.execute(update(chunk).where(chunk.c.chunk_id == victim).values(data=b"\0"))
+    return int(victim)

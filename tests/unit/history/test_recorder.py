@@ -20,6 +20,7 @@ from bridge.history.recorder import Recorder, RecorderOptions, Recording
 from bridge.history.store import Store
 from tests.unit.history.databases import url_in
 from tests.unit.history.log_scene import NOW_US, RefusingStore, S, entry, locked, note, noted, recorded
+from tests.unit.history.scene import START_US, Scene, damage_a_chunk
 
 
 class Heard:
@@ -239,12 +240,36 @@ async def test_damage_that_is_met_is_told_with_the_notice_of_the_start(url: str)
     recorder = Recorder(store, RecorderOptions(min_free_bytes=0), Counters(), Clock(), "Before.")
     recorder.start()
     heard = Heard(recorder)
-    recorder._worked(Work(damaged=1, notice="And now."))
+    recorder._worked(Work(given_up=1, notice="And now."))
     recorder.tick(NOW_US)
     assert heard.changes[-1].notice == "Before. And now."
     assert recorder._counters.damaged == 1
     await recorder.drain()
     await recorder.close()
+
+
+async def test_what_a_chart_could_not_read_is_told_to_everybody_once(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Store(url)
+    scene = Scene(store)
+    for series in (1, 2):
+        scene.append([(series, START_US + n * S, float(n)) for n in range(100)])
+        scene.seal()
+    victim = damage_a_chunk(store)
+    async with recording(store, Clock()) as heard:
+        for _ in range(3):
+            answers = await heard.recorder.archive.query([1, 2], START_US, START_US + 200 * S, 50)
+            assert [one.damaged for one in answers] == [1, 0]
+            heard.recorder.tick(NOW_US)
+        assert [one.notice for one in heard.changes] == [
+            "One part of the history could not be read; what it held is missing in charts, replays and files"
+            " (`fleetwire check-history` names all that is damaged)."
+        ]
+        assert heard.recorder._counters.damaged == 1
+        heard.recorder._worked(Work(given_up=1, notice="And a commit."))
+        assert heard.changes[-1].notice == f"{heard.changes[0].notice} And a commit."
+    assert caplog.text.count(f"left alone: chunk {victim}") == 1
 
 
 async def test_each_run_has_an_epoch_of_its_own_and_goes_on_where_the_last_ended(url: str) -> None:

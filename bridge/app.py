@@ -33,7 +33,6 @@ from bridge.replays import Replays
 from bridge.settings import HistorySettings, Settings, history_url
 from bridge.sources.embedded_broker import EmbeddedBroker
 from bridge.sources.mqtt import MqttSource
-from bridge.sources.simulated import SimulatedSource
 from bridge.sources.source import Source
 from bridge.web.access import Access
 from bridge.web.server import Server
@@ -122,6 +121,8 @@ class App:
             client_id = settings.mqtt.client_id or read_client_id(self.data_dir)
             self._sources.append(MqttSource(settings.mqtt, now_us, client_id, urls))
         if settings.simulated.devices:
+            from bridge.sources.simulated import SimulatedSource  # who has real devices need not load the simulators
+
             simulated = settings.simulated
             self._sources.append(SimulatedSource(simulated.devices, simulated.rate_hz, simulated.seed, now_us))
         for source in self._sources:

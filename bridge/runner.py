@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -29,6 +30,8 @@ def run(
     settings: Settings, *, demo_devices: int = 0, open_browser: bool = False, duration_s: float | None = None
 ) -> int:
     """Serve until SIGTERM or Ctrl-C; the exit code. A second signal forces the exit."""
+    # Nothing that was imported is ever garbage. To look through it again and again would halt the bridge for 40 ms.
+    gc.freeze()
     logging.basicConfig(
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )

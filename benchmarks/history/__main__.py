@@ -24,6 +24,7 @@ from benchmarks.report import write_section
 SERVERS = {"influxdb": "influxd", "victoriametrics": "victoria-metrics"}
 # Seconds that are simulated, and between two readings of a device.
 SETS = {"hours": (3 * 3_600, 1.0), "month": (30 * DAY_S, 120.0)}
+ROUNDS = 2
 QUICK_SETS = {"hours": (1_800, 1.0), "month": (3 * DAY_S, 120.0)}
 
 
@@ -31,7 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(about or "").splitlines()[0])
     parser.add_argument("--only", nargs="*", choices=KEEPERS, default=list(KEEPERS), help="these keepers")
     parser.add_argument("--quick", action="store_true", help="a tenth of the readings, no year: does it work?")
-    parser.add_argument("--rounds", type=int, default=2, help="measure everyone so often, and take the best round")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="measure everyone so often, and take the best round")
     parser.add_argument("--no-year", action="store_true", help="without the store with a year in it")
     parser.add_argument("--data", type=Path, help="folder of simulated readings: used if there, else made and kept")
     parser.add_argument("--folder", type=Path, help="where there are 10 GB of room for a while; else the usual place")
@@ -70,7 +71,8 @@ def main() -> None:
             year = json.loads(_child("benchmarks.history.year", str(Path(folder, "year"))))
             keep()
     measured = {title: [some[name] for name in KEEPERS if name in some] for title, some in outcomes.items() if some}
-    command = shlex.join(["python", "-m", "benchmarks.history", *(["--quick"] if options.quick else [])])
+    rounds = [] if options.rounds == ROUNDS else ["--rounds", str(options.rounds)]
+    command = shlex.join(["python", "-m", "benchmarks.history", *(["--quick"] if options.quick else []), *rounds])
     # Said, because figures of several runs are not side by side: the machine may have been busier in one of them.
     command += " --json, put together from SEVERAL RUNS" if known else ""
     text = report(measured, year, command, versions())

@@ -100,7 +100,7 @@ def export(settings: Settings, wanted: Wanted, output: Path | None) -> str:
                 progress.tell(at_us, len(batch))
             file.write(writer.end())
             progress.end()
-        return str(history.damages) if len(history.damages) else ""
+        return str(history.damages)
 
 
 def back_up(settings: Settings, target: Path) -> None:

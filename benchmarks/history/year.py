@@ -81,10 +81,7 @@ def write_days(store: Store, days: int) -> None:
     times, values = walk_fleet(DAY_S)
     for start in range(0, DAY_S, CHUNK_S):
         here = slice(start, start + CHUNK_S)
-        stack = Stack(
-            range(N_SERIES), [0] * N_SERIES, [RAW] * N_SERIES, np.arange(N_SERIES) * CHUNK_S,
-            np.repeat(times[:, here], SERIES_OF_DEVICE, axis=0).ravel(), values[:, here].ravel(),
-        )  # fmt: skip
+        stack = _stack(times[:, here], values[:, here])
         chunks = [(one, read_times(one.times)) for one in roll_up(stack, 1, (), SharedTimes())]
         for day in range(1, days + 1):
             shift_us = END_US - day * DAY_US
@@ -98,14 +95,19 @@ def write_days(store: Store, days: int) -> None:
     Keeper(store).merge(END_US)
 
 
+def _stack(times: NDArray[np.int64], values: NDArray[np.float64]) -> Stack:
+    """Some hours of all series, one piece each."""
+    return Stack(
+        range(N_SERIES), [0] * N_SERIES, [RAW] * N_SERIES, np.arange(N_SERIES) * CHUNK_S,
+        np.repeat(times, SERIES_OF_DEVICE, axis=0).ravel(), values.ravel(),
+    )  # fmt: skip
+
+
 def _write_readings(store: Store, times: NDArray[np.int64], values: NDArray[np.float64]) -> None:
     first_us = END_US - READING_DAYS * DAY_US
     for start in range(0, DAY_S, CHUNK_S):
         here = slice(start, start + CHUNK_S)
-        stack = Stack(
-            range(N_SERIES), [0] * N_SERIES, [RAW] * N_SERIES, np.arange(N_SERIES) * CHUNK_S,
-            np.repeat(times[:, here], SERIES_OF_DEVICE, axis=0).ravel(), values[:, here].ravel(),
-        )  # fmt: skip
+        stack = _stack(times[:, here], values[:, here])
         chunks = make_chunks(stack, 2, SharedTimes())
         for day in range(READING_DAYS):
             shift_us = first_us + day * DAY_US

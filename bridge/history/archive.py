@@ -9,7 +9,6 @@ from typing import NamedTuple, TypeVar
 
 from bridge.core.batch import Batch
 from bridge.history.catalog import Catalog, Described
-from bridge.history.damages import Damages
 from bridge.history.events import KINDS, Event
 from bridge.history.faults import HistoryError
 from bridge.history.latest import State
@@ -55,9 +54,9 @@ class Moment(NamedTuple):
 class Archive:
     """Questions to one store. All methods are for the event loop, and raise what `History` raises, or `Busy`."""
 
-    def __init__(self, store: Store, damages: Damages | None = None) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self.history = History(store, damages)
+        self.history = History(store)
         self._threads = ThreadPoolExecutor(WORKERS, "history")
         self._waiting = 0
 

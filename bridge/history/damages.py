@@ -19,19 +19,15 @@ class Damages:
         with self._lock:
             return list(self._names)
 
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def add(self, names: Iterable[str]) -> list[str]:
-        """Those of them that are new."""
+    def add(self, names: Iterable[str]) -> None:
         with self._lock:
-            new = [name for name in dict.fromkeys(names) if name not in self._names]
-            self._names.update(dict.fromkeys(new))
-            return new
+            self._names.update(dict.fromkeys(names))
 
     def __str__(self) -> str:
-        """One sentence for people."""
+        """One sentence for people; empty if all could be read."""
         names = self.names
+        if not names:
+            return ""
         parts, they = ("One part", "it") if len(names) == 1 else (f"{len(names)} parts", "they")
         return (
             f"{parts} of the history could not be read; what {they} held is missing in charts, replays and files"

@@ -55,9 +55,8 @@ class _Piece(NamedTuple):
 class History:
     """Reads a store. Blocking; safe to use from several threads."""
 
-    def __init__(self, store: Store, damages: Damages | None = None) -> None:
-        """`damages`: where it is told what could not be read."""
-        self.damages = Damages() if damages is None else damages
+    def __init__(self, store: Store) -> None:
+        self.damages = Damages()
         self._store = store
         self._tail = Tail()
 

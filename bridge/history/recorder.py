@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 from bridge.core.counters import Counters
 from bridge.history.archive import Archive
-from bridge.history.damages import Damages
 from bridge.history.journal import Entry, Failure, Journal
 from bridge.history.maintenance import Maintenance, Work
 from bridge.history.redelivery import Delivered
@@ -55,7 +54,7 @@ class Recording(NamedTuple):
     reason: str = ""
     waiting: int = 0
     lost: int = 0
-    notice: str = ""  # what happened to the history at the start, if people must know
+    notice: str = ""  # what happened to the history, if people must know
 
     @property
     def complaint(self) -> str:
@@ -81,10 +80,10 @@ class Recorder:
         clock: Callable[[], int],
         notice: str = "",
     ) -> None:
-        self._damages = Damages()
+        self.archive = Archive(store)
+        self._damages = self.archive.history.damages  # of whoever stumbles over any: a chart, a replay, or merging
         self._told_damages = 0
         self._notice = notice
-        self.archive = Archive(store, self._damages)
         self.recording = Recording("recording", clock(), notice=notice)
         self.on_safe: Callable[[list[Any]], None] = lambda _: None  # tokens, in the order of their entries
         self.on_change: Callable[[Recording], None] = lambda _: None
@@ -240,5 +239,4 @@ class Recorder:
             log.error("history: these could not be read, and were left alone: %s", ", ".join(new[:10]))
 
     def _all_notices(self) -> str:
-        damages = str(self._damages) if self._told_damages else ""
-        return f"{damages} {self._notice}".strip()[:MAX_NOTICE]
+        return f"{self._damages} {self._notice}".strip()[:MAX_NOTICE]
